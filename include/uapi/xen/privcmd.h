@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * Commands of /dev/xen/privcmd: Xen's privileged interface for toolstacks and
+ * device emulators.
+ */
+
+/*
+ * Xen's own <xen/sys/privcmd.h> has this guard too.  Whichever of the two comes
+ * first declares the older commands; DM_NR_VCPUS, which only this file has,
+ * stands outside.
+ */
+#ifndef __LINUX_PUBLIC_PRIVCMD_H__
+#define __LINUX_PUBLIC_PRIVCMD_H__
+
+#include <linux/types.h>
+#include <linux/ioctl.h>
+
+#ifdef __KERNEL__
+#include <linux/compiler.h>
+#include <xen/interface/xen.h>
+#else
+#include <stddef.h>
+
+#ifndef __user
+#define __user
+#endif
+
+#ifndef __XEN_PUBLIC_XEN_H__
+#include <stdint.h>
+/* As in <xen/xen.h>, for a program that does without Xen's headers. */
+typedef uint16_t domid_t;
+#endif
+#endif /* __KERNEL__ */
+
+/**
+ * struct privcmd_hypercall - Argument of IOCTL_PRIVCMD_HYPERCALL.
+ * @op: number of the hypercall.
+ * @arg: its arguments; those that the hypercall does not take are ignored.
+ *
+ * The ioctl returns what the hypervisor answered.
+ */
+struct privcmd_hypercall {
+	__u64 op;
+	__u64 arg[5];
+};
+
+/**
+ * struct privcmd_mmap_entry - One run of frames for IOCTL_PRIVCMD_MMAP.
+ * @va: where they go; page-aligned, within a mapping of the file.
+ * @mfn: first frame.
+ * @npages: number of frames.
+ */
+struct privcmd_mmap_entry {
+	__u64 va;
+	__u64 mfn;
+	__u64 npages;
+};
+
+/**
+ * struct privcmd_mmap - Argument of IOCTL_PRIVCMD_MMAP.
+ * @num: number of entries.
+ * @dom: domain whose frames are mapped.
+ * @entry: the entries; together they fill the mapping without a gap.
+ *
+ * For PV callers only: ENOSYS for any other.
+ */
+struct privcmd_mmap {
+	int num;
+	domid_t dom;
+	struct privcmd_mmap_entry __user *entry;
+};
+
+/**
+ * struct privcmd_mmapbatch - Argument of IOCTL_PRIVCMD_MMAPBATCH.
+ * @num: number of frames.
+ * @dom: domain whose frames are mapped.
+ * @addr: where they go; page-aligned, within a mapping of the file.
+ * @arr: the frames' numbers, a xen_pfn_t each.  One of the two errors below is
+ *	OR'd into the number of each frame that could not be mapped.
+ */
+struct privcmd_mmapbatch {
+	int num;
+	domid_t dom;
+	__u64 addr;
+	void __user *arr;
+};
+
+#define PRIVCMD_MMAPBATCH_MFN_ERROR	0xf0000000U
+#define PRIVCMD_MMAPBATCH_PAGED_ERROR	0x80000000U
+
+/**
+ * struct privcmd_mmapbatch_v2 - Argument of IOCTL_PRIVCMD_MMAPBATCH_V2.
+ * @num: number of frames.
+ * @dom: domain whose frames are mapped.
+ * @addr: where they go; page-aligned, within a mapping of the file.
+ * @arr: the frames' numbers, a xen_pfn_t each.
+ * @err: for each frame 0 or a negative errno.  If any is -ENOENT (the frame is
+ *	paged out, try again), the ioctl fails with ENOENT.
+ */
+struct privcmd_mmapbatch_v2 {
+	unsigned int num;
+	domid_t dom;
+	__u64 addr;
+	const void __user *arr;
+	int __user *err;
+};
+
+/**
+ * struct privcmd_dm_op_buf - One buffer of a device-model operation.
+ * @uptr: its address; it must be writable.
+ * @size: its size in bytes.
+ */
+struct privcmd_dm_op_buf {
+	void __user *uptr;
+	size_t size;
+};
+
+/**
+ * struct privcmd_dm_op - Argument of IOCTL_PRIVCMD_DM_OP.
+ * @dom: domain the operation is for.
+ * @num: number of buffers.
+ * @ubufs: the buffers; the first one holds Xen's struct xen_dm_op.
+ */
+struct privcmd_dm_op {
+	domid_t dom;
+	__u16 num;
+	const struct privcmd_dm_op_buf __user *ubufs;
+};
+
+/**
+ * struct privcmd_mmap_resource - Argument of IOCTL_PRIVCMD_MMAP_RESOURCE.
+ * @dom: domain whose resource is mapped.
+ * @type: kind of resource, one of Xen's XENMEM_resource_*.
+ * @id: which resource of that kind.
+ * @idx: first frame of it to map.
+ * @num: number of frames.  0 (then @addr must be 0 too) asks for the
+ *	resource's size in frames, which is written here.
+ * @addr: where they go; page-aligned, within a mapping of the file.
+ */
+struct privcmd_mmap_resource {
+	domid_t dom;
+	__u32 type;
+	__u32 id;
+	__u32 idx;
+	__u64 num;
+	__u64 addr;
+};
+
+#define PRIVCMD_IRQFD_FLAG_DEASSIGN	(1 << 0)
+
+/**
+ * struct privcmd_irqfd - Argument of IOCTL_PRIVCMD_IRQFD.
+ * @dm_op: address of the device-model operation to issue on each event.
+ * @size: its size in bytes.
+ * @fd: the eventfd.
+ * @flags: 0 or PRIVCMD_IRQFD_FLAG_DEASSIGN.
+ * @dom: domain the operation is for.
+ * @pad: not used.
+ */
+struct privcmd_irqfd {
+	__u64 dm_op;
+	__u32 size;
+	__u32 fd;
+	__u32 flags;
+	domid_t dom;
+	__u8 pad[2];
+};
+
+#define PRIVCMD_IOEVENTFD_FLAG_DEASSIGN	(1 << 0)
+
+/**
+ * struct privcmd_ioeventfd - Argument of IOCTL_PRIVCMD_IOEVENTFD.
+ * @ioreq: address of the mapped ioreq server pages.
+ * @ports: address of the event channel ports, a __u32 for each vCPU.
+ * @addr: guest address whose writes signal the eventfd.
+ * @addr_len: length of a write in bytes.
+ * @event_fd: the eventfd.
+ * @vcpus: number of vCPUs.
+ * @vq: value whose write signals the eventfd.
+ * @flags: 0 or PRIVCMD_IOEVENTFD_FLAG_DEASSIGN.
+ * @dom: domain whose requests are served.
+ * @pad: not used.
+ */
+struct privcmd_ioeventfd {
+	__u64 ioreq;
+	__u64 ports;
+	__u64 addr;
+	__u32 addr_len;
+	__u32 event_fd;
+	__u32 vcpus;
+	__u32 vq;
+	__u32 flags;
+	domid_t dom;
+	__u8 pad[2];
+};
+
+/**
+ * struct privcmd_pcidev_get_gsi - Argument of IOCTL_PRIVCMD_PCIDEV_GET_GSI.
+ * @sbdf: the PCI device: segment << 16 | bus << 8 | devfn.
+ * @gsi: its global system interrupt (out).
+ */
+struct privcmd_pcidev_get_gsi {
+	__u32 sbdf;
+	__u32 gsi;
+};
+
+#define IOCTL_PRIVCMD_HYPERCALL \
+	_IOC(_IOC_NONE, 'P', 0, sizeof(struct privcmd_hypercall))
+#define IOCTL_PRIVCMD_MMAP \
+	_IOC(_IOC_NONE, 'P', 2, sizeof(struct privcmd_mmap))
+#define IOCTL_PRIVCMD_MMAPBATCH \
+	_IOC(_IOC_NONE, 'P', 3, sizeof(struct privcmd_mmapbatch))
+#define IOCTL_PRIVCMD_MMAPBATCH_V2 \
+	_IOC(_IOC_NONE, 'P', 4, sizeof(struct privcmd_mmapbatch_v2))
+#define IOCTL_PRIVCMD_DM_OP \
+	_IOC(_IOC_NONE, 'P', 5, sizeof(struct privcmd_dm_op))
+/*
+ * Restricts the file, for good, to requests for one domain; the argument is a
+ * pointer to its domid_t.  EINVAL if it is restricted to another one already.
+ */
+#define IOCTL_PRIVCMD_RESTRICT \
+	_IOC(_IOC_NONE, 'P', 6, sizeof(domid_t))
+#define IOCTL_PRIVCMD_MMAP_RESOURCE \
+	_IOC(_IOC_NONE, 'P', 7, sizeof(struct privcmd_mmap_resource))
+#define IOCTL_PRIVCMD_IRQFD \
+	_IOW('P', 8, struct privcmd_irqfd)
+#define IOCTL_PRIVCMD_IOEVENTFD \
+	_IOW('P', 9, struct privcmd_ioeventfd)
+#define IOCTL_PRIVCMD_PCIDEV_GET_GSI \
+	_IOC(_IOC_NONE, 'P', 10, sizeof(struct privcmd_pcidev_get_gsi))
+
+#endif /* __LINUX_PUBLIC_PRIVCMD_H__ */
+
+#ifndef IOCTL_PRIVCMD_DM_NR_VCPUS
+
+#include <linux/types.h>
+#include <linux/ioctl.h>
+
+/**
+ * struct privcmd_dm_nr_vcpus - Argument of IOCTL_PRIVCMD_DM_NR_VCPUS.
+ * @dom: domain to ask about (in).
+ * @pad: must be 0 (in).
+ * @vcpus: number of vCPUs it was created with, online or not; 1 or more (out).
+ *
+ * The ioctl returns 0 and writes @vcpus, or it fails and writes nothing:
+ *
+ * EFAULT: bad pointer; EPERM: the file is restricted to another domain, or the
+ * caller has no privilege over @dom, or @dom is the caller itself; EINVAL:
+ * @pad is not 0, or @dom is an x86 PV domain; ESRCH: no such domain;
+ * EOPNOTSUPP: the hypervisor does not know the operation (Xen before 4.15, or
+ * built without device-model support); ENOTTY: the kernel does not know the
+ * command.  Any other error is the hypervisor's own.
+ *
+ * The same on 32 and 64 bit.
+ */
+struct privcmd_dm_nr_vcpus {
+	domid_t dom;
+	__u16 pad;
+	__u32 vcpus;
+};
+
+#define IOCTL_PRIVCMD_DM_NR_VCPUS \
+	_IOWR('P', 11, struct privcmd_dm_nr_vcpus)
+
+#endif /* IOCTL_PRIVCMD_DM_NR_VCPUS */
