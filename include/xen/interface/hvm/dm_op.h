@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* Device-model operations, as the hypervisor sees them. */
+
+#ifndef __XEN_PUBLIC_HVM_DM_OP_H__
+#define __XEN_PUBLIC_HVM_DM_OP_H__
+
+/* A buffer of HYPERVISOR_dm_op(); the first one holds a struct xen_dm_op. */
+struct xen_dm_op_buf {
+	GUEST_HANDLE(void) h;
+	xen_ulong_t size;
+};
+
+DEFINE_GUEST_HANDLE_STRUCT(xen_dm_op_buf);
+
+/*
+ * XEN_DMOP_nr_vcpus: with how many vCPUs was the domain created?
+ * Since Xen 4.15; EOPNOTSUPP before.
+ */
+#define XEN_DMOP_nr_vcpus 20
+
+struct xen_dm_op_nr_vcpus {
+	u32 vcpus;		/* OUT */
+};
+
+/* Xen reads as much of the union as the operation needs. */
+struct xen_dm_op {
+	u32 op;
+	u32 pad;		/* must be 0 */
+	union {
+		struct xen_dm_op_nr_vcpus nr_vcpus;
+	} u;
+};
+
+#endif /* __XEN_PUBLIC_HVM_DM_OP_H__ */
