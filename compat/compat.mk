@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What the driver uses of the newest kernel's API and an older kernel lacks is
+# in include/.  Which of it is lacking is seen in the kernel's own headers, so
+# that a distribution's backports count too.
+
+# $(call compat-lacks,MACRO,regular expression,header)
+compat-lacks = $(shell grep -qs -e '$2' $(srctree)/include/linux/$3 || echo -DCOMPAT_NO_$1)
+
+compat-flags := \
+	$(call compat-lacks,FREE_KVFREE,DEFINE_FREE.kvfree\>,slab.h) \
+	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,mm.h) \
+	$(call compat-lacks,LOCKDOWN_XEN_USER_ACTIONS,\<LOCKDOWN_XEN_USER_ACTIONS\>,security.h)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#include_next <linux/mm.h>
+
+#ifndef __XEN_PRIVCMD_COMPAT_MM_H
+#define __XEN_PRIVCMD_COMPAT_MM_H
+
+#ifdef COMPAT_NO_VM_FLAGS_SET
+static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags |= flags;
+}
+#endif
+
+#endif /* __XEN_PRIVCMD_COMPAT_MM_H */

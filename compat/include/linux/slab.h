@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#include_next <linux/slab.h>
+
+#ifndef __XEN_PRIVCMD_COMPAT_SLAB_H
+#define __XEN_PRIVCMD_COMPAT_SLAB_H
+
+#ifdef COMPAT_NO_FREE_KVFREE
+#include <linux/cleanup.h>
+DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
+#endif
+
+#endif /* __XEN_PRIVCMD_COMPAT_SLAB_H */

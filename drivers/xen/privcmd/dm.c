@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* DM_OP and DM_NR_VCPUS: operations of a device emulator on its domain. */
+
+#include <linux/cleanup.h>
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <xen/dm-op.h>
+#include <xen/interface/hvm/dm_op.h>
+#include <xen/xen-ops.h>
+
+#include <asm/xen/hypercall.h>
+
+#include "privcmd.h"
+
+static unsigned int dm_op_max_nr_bufs = 16;
+module_param(dm_op_max_nr_bufs, uint, 0644);
+MODULE_PARM_DESC(dm_op_max_nr_bufs, "Maximum number of buffers of one DM_OP");
+
+static unsigned int dm_op_buf_max_size = 4096;
+module_param(dm_op_buf_max_size, uint, 0644);
+MODULE_PARM_DESC(dm_op_buf_max_size, "Maximum size of one buffer of a DM_OP, in bytes");
+
+/* The user pages that hold a DM_OP's buffers, kept in place for the hypercall. */
+struct dm_op_pages {
+	unsigned long nr;
+	struct page *page[];
+};
+
+static void unpin_dm_op_pages(struct dm_op_pages *pages)
+{
+	if (!pages)
+		return;
+
+	unpin_user_pages_dirty_lock(pages->page, pages->nr, true);
+	kvfree(pages);
+}
+
+DEFINE_FREE(dm_op_pages, struct dm_op_pages *, unpin_dm_op_pages(_T))
+
+static size_t buf_pages(const struct privcmd_dm_op_buf *buf)
+{
+	return DIV_ROUND_UP(offset_in_page(buf->uptr) + buf->size, PAGE_SIZE);
+}
+
+static int check_bufs(const struct privcmd_dm_op_buf *bufs, unsigned int num,
+		      unsigned long *nr_pages)
+{
+	unsigned int max_size = READ_ONCE(dm_op_buf_max_size);
+	unsigned int i;
+
+	*nr_pages = 0;
+	for (i = 0; i < num; i++) {
+		if (bufs[i].size > max_size)
+			return -E2BIG;
+		if (!access_ok(bufs[i].uptr, bufs[i].size))
+			return -EFAULT;
+		*nr_pages += buf_pages(&bufs[i]);
+	}
+
+	return 0;
+}
+
+static int pin_buf(struct dm_op_pages *pages, const struct privcmd_dm_op_buf *buf)
+{
+	unsigned long addr = (unsigned long)buf->uptr & PAGE_MASK;
+	size_t left = buf_pages(buf);
+
+	/* An empty buffer at the start of a page has no page to pin. */
+	if (!left)
+		return -EFAULT;
+
+	while (left) {
+		int pinned = pin_user_pages_fast(addr, left, FOLL_WRITE,
+						 pages->page + pages->nr);
+
+		if (pinned <= 0)
+			return pinned ?: -EFAULT;
+
+		pages->nr += pinned;
+		addr += pinned * PAGE_SIZE;
+		left -= pinned;
+	}
+
+	return 0;
+}
+
+/**
+ * privcmd_dm_op() - DM_OP: a device-model operation as the caller wrote it.
+ * @file: the file.
+ * @arg: the target, which has been checked, and the operation's buffers.
+ *
+ * The hypervisor works on the caller's own memory, which stays pinned until it
+ * is done.
+ *
+ * Return: what the hypervisor answered; 0 for no buffers at all; -E2BIG for more
+ * or larger buffers than the module's parameters allow; -EFAULT for a buffer
+ * that cannot be read and written; -ENOMEM.
+ */
+long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	const struct privcmd_dm_op *op = &arg->dm_op;
+	unsigned int i, num = op->num;
+	unsigned long nr_pages;
+	long ret;
+
+	if (!num)
+		return 0;
+
+	if (num > READ_ONCE(dm_op_max_nr_bufs))
+		return -E2BIG;
+
+	struct privcmd_dm_op_buf *bufs __free(kvfree) =
+		kvmalloc_array(num, sizeof(*bufs), GFP_KERNEL_ACCOUNT);
+	if (!bufs)
+		return -ENOMEM;
+
+	if (copy_from_user(bufs, op->ubufs, array_size(num, sizeof(*bufs))))
+		return -EFAULT;
+
+	ret = check_bufs(bufs, num, &nr_pages);
+	if (ret)
+		return ret;
+
+	struct xen_dm_op_buf *xbufs __free(kvfree) =
+		kvmalloc_array(num, sizeof(*xbufs), GFP_KERNEL_ACCOUNT);
+	if (!xbufs)
+		return -ENOMEM;
+
+	struct dm_op_pages *pages __free(dm_op_pages) =
+		kvmalloc(struct_size(pages, page, nr_pages),
+			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!pages)
+		return -ENOMEM;
+
+	pages->nr = 0;
+	for (i = 0; i < num; i++) {
+		ret = pin_buf(pages, &bufs[i]);
+		if (ret)
+			return ret;
+
+		set_xen_guest_handle(xbufs[i].h, (void __force *)bufs[i].uptr);
+		xbufs[i].size = bufs[i].size;
+	}
+
+	xen_preemptible_hcall_begin();
+	ret = HYPERVISOR_dm_op(op->dom, num, xbufs);
+	xen_preemptible_hcall_end();
+
+	return ret;
+}
+
+/**
+ * privcmd_dm_nr_vcpus() - DM_NR_VCPUS: with how many vCPUs was the domain created?
+ * @file: the file.
+ * @arg: the target, which has been checked; gets the answer.
+ *
+ * Return: 0; -EINVAL if the padding is not 0; else as xen_dm_nr_vcpus().
+ */
+long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	struct privcmd_dm_nr_vcpus *query = &arg->dm_nr_vcpus;
+
+	if (query->pad)
+		return -EINVAL;
+
+	return xen_dm_nr_vcpus(query->dom, &query->vcpus);
+}

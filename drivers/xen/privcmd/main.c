@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/xen/privcmd: Xen's privileged interface for toolstacks and device
+ * emulators.  Here: the module and its two devices.
+ */
+
+#define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
+
+#include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include <xen/xen.h>
+
+/*
+ * With MODVERSIONS the checksum of xen_privcmd_fops, by which xenfs finds it,
+ * depends on which types are complete here.  These make it the same as that of
+ * the kernel's own driver, so that a kernel's xenfs works with either.
+ */
+#include <linux/swap.h>
+#include <xen/xen-ops.h>
+#include <asm/xen/hypercall.h>
+
+#include "../privcmd.h"
+#include "privcmd.h"
+
+static int privcmd_open(struct inode *inode, struct file *file)
+{
+	struct privcmd_file *data;
+	int err;
+
+	data = kmalloc(sizeof(*data), GFP_KERNEL);
+	if (!data)
+		return -ENOMEM;
+
+	err = privcmd_restrict_open(data);
+	if (err) {
+		kfree(data);
+		return err;
+	}
+
+	file->private_data = data;
+	return 0;
+}
+
+static int privcmd_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+const struct file_operations xen_privcmd_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = privcmd_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = privcmd_compat_ioctl,
+#endif
+	.open = privcmd_open,
+	.release = privcmd_release,
+};
+EXPORT_SYMBOL_GPL(xen_privcmd_fops);
+
+static struct miscdevice privcmd_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "xen/privcmd",
+	.fops = &xen_privcmd_fops,
+};
+
+static struct miscdevice hypercall_buffer_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "xen/hypercall",
+	.fops = &xen_privcmdbuf_fops,
+};
+
+static int __init privcmd_init(void)
+{
+	int err;
+
+	if (!xen_domain())
+		return -ENODEV;
+
+	err = privcmd_restrict_init();
+	if (err)
+		return err;
+
+	err = misc_register(&privcmd_device);
+	if (err)
+		goto err_restrict;
+
+	err = misc_register(&hypercall_buffer_device);
+	if (err)
+		goto err_privcmd;
+
+	return 0;
+
+err_privcmd:
+	misc_deregister(&privcmd_device);
+err_restrict:
+	privcmd_restrict_exit();
+	pr_err("cannot register the devices: %d\n", err);
+	return err;
+}
+
+static void __exit privcmd_exit(void)
+{
+	misc_deregister(&hypercall_buffer_device);
+	misc_deregister(&privcmd_device);
+	privcmd_restrict_exit();
+}
+
+module_init(privcmd_init);
+module_exit(privcmd_exit);
+
+MODULE_DESCRIPTION("Xen's privileged commands for toolstacks and device emulators");
+MODULE_LICENSE("GPL");
