@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make help says what there is.  Everything that is built or downloaded goes
+# below build/.
+
+# The shell's PATH may put another python3 first; the lab's is Debian's.
+XENLAB := tools/testing/xenlab/xenlab.py
+
+RELEASE := $(shell uname -r)
+KDIR ?= /lib/modules/$(RELEASE)/build
+BUILD ?= $(CURDIR)/build/modules/$(notdir $(abspath $(KDIR:%/build=%)))
+
+# What the modules are made of; they are built in a copy, so that builds for
+# several kernels stand side by side and the work tree stays clean.
+MODULE_SOURCES := Kbuild compat drivers include tools/testing/selftests/xen/test_modules
+MODULES := drivers/xen/xen-dm-op.ko drivers/xen/privcmd/xen-privcmd.ko \
+	   tools/testing/selftests/xen/test_modules/test_xen_dm_op.ko
+
+# Handed on to kbuild where given: make W=1 C=2 CF=... KCFLAGS=...
+export W C CF KCFLAGS
+
+override KDIR := $(abspath $(KDIR))
+override BUILD := $(abspath $(BUILD))
+
+.PHONY: modules
+modules: kdir
+	@mkdir -p $(BUILD)
+	@cp -pr --parents $(MODULE_SOURCES) $(BUILD)
+	@$(MAKE) --no-print-directory -C $(KDIR) M=$(BUILD) \
+		CONFIG_XEN_DM_OP=m CONFIG_XEN_PRIVCMD=m modules
+	@cd $(BUILD) && cp -p $(MODULES) .
+	@sh tools/testing/xenlab/check-symvers $(KDIR) $(BUILD)/Module.symvers
+
+.PHONY: kdir
+kdir:
+	@test -e $(KDIR)/Makefile || { \
+		echo "no kernel headers in $(KDIR): apt-get install linux-headers-$(RELEASE), or name others with KDIR=" >&2; \
+		exit 1; }

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Calls xen_dm_nr_vcpus() the way a backend would, from every context it may be
+ * called from.  Writing a domid to the parameter "ask" makes the calls; reading
+ * "answer" gives a line for each: context, return value, and what the variable
+ * for the answer holds afterwards, which was UNTOUCHED before.
+ */
+
+#include <linux/completion.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/kstrtox.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/sysfs.h>
+
+#include <xen/dm-op.h>
+
+#define UNTOUCHED 12345
+
+struct call {
+	const char *context;
+	int ret;
+	unsigned int vcpus;
+};
+
+static struct call process = { .context = "process" };
+static struct call irqs_off = { .context = "irqs-off" };
+static struct call softirq = { .context = "softirq" };
+static struct call hardirq = { .context = "hardirq" };
+
+static domid_t asked;
+static bool answered;
+static DEFINE_MUTEX(ask_mutex);
+static DEFINE_SPINLOCK(ask_lock);
+static DECLARE_COMPLETION(called);
+
+static void make_call(struct call *call)
+{
+	call->vcpus = UNTOUCHED;
+	call->ret = xen_dm_nr_vcpus(asked, &call->vcpus);
+}
+
+static void call_from_softirq(struct tasklet_struct *unused)
+{
+	make_call(&softirq);
+	complete(&called);
+}
+
+static DECLARE_TASKLET(softirq_tasklet, call_from_softirq);
+
+static void call_from_hardirq(struct irq_work *unused)
+{
+	make_call(&hardirq);
+	complete(&called);
+}
+
+static DEFINE_IRQ_WORK(hardirq_work, call_from_hardirq);
+
+static int ask_set(const char *text, const struct kernel_param *kp)
+{
+	u16 domid;
+	int err;
+
+	err = kstrtou16(text, 0, &domid);
+	if (err)
+		return err;
+
+	mutex_lock(&ask_mutex);
+	asked = domid;
+
+	make_call(&process);
+
+	spin_lock_irq(&ask_lock);
+	make_call(&irqs_off);
+	spin_unlock_irq(&ask_lock);
+
+	tasklet_schedule(&softirq_tasklet);
+	wait_for_completion(&called);
+
+	irq_work_queue(&hardirq_work);
+	wait_for_completion(&called);
+
+	answered = true;
+	mutex_unlock(&ask_mutex);
+	return 0;
+}
+
+static int answer_get(char *text, const struct kernel_param *kp)
+{
+	static const struct call *const calls[] = { &process, &irqs_off, &softirq, &hardirq };
+	unsigned int i;
+	int len = 0;
+
+	mutex_lock(&ask_mutex);
+	for (i = 0; answered && i < ARRAY_SIZE(calls); i++)
+		len += sysfs_emit_at(text, len, "%s %d %u\n", calls[i]->context,
+				     calls[i]->ret, calls[i]->vcpus);
+	mutex_unlock(&ask_mutex);
+
+	return len;
+}
+
+static const struct kernel_param_ops ask_ops = { .set = ask_set };
+static const struct kernel_param_ops answer_ops = { .get = answer_get };
+
+module_param_cb(ask, &ask_ops, NULL, 0200);
+MODULE_PARM_DESC(ask, "Domain to ask about");
+module_param_cb(answer, &answer_ops, NULL, 0400);
+MODULE_PARM_DESC(answer, "What the last calls returned");
+
+static int __init test_init(void)
+{
+	return 0;
+}
+
+static void __exit test_exit(void)
+{
+	tasklet_kill(&softirq_tasklet);
+	irq_work_sync(&hardirq_work);
+}
+
+module_init(test_init);
+module_exit(test_exit);
+
+MODULE_DESCRIPTION("Test of xen_dm_nr_vcpus()");
+MODULE_LICENSE("GPL");
