@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shows what the new command is for.  A process without privileges, in a
+ * sandbox, asks how many vCPUs a domain has; each line says what was asked, what
+ * came back and what should have.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xenctrl.h>
+#include <xendevicemodel.h>
+
+#include "domain.h"
+#include "requests.h"
+#include "sandbox.h"
+
+#define OWN_VCPUS 3
+#define OTHER_VCPUS 5
+
+static unsigned int wrong;
+
+static const char *name(int answer)
+{
+	static char number[2][16];
+	static int n;
+
+	if (answer == -REFUSED_BY_FILTER)
+		return "refused by seccomp";
+	if (answer < 0 && strerrorname_np(-answer))
+		return strerrorname_np(-answer);
+	n = !n;
+	snprintf(number[n], sizeof(number[n]), "%d", answer);
+	return number[n];
+}
+
+static void show(int got, int expected, const char *fmt, ...)
+{
+	char what[64];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	wrong += got != expected;
+	printf("  %-44s %-18s %-18s %s\n", what, name(got), name(expected),
+	       got == expected ? "ok" : "NOT AS EXPECTED");
+}
+
+static int library_nr_vcpus(domid_t dom)
+{
+	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
+	unsigned int vcpus;
+	int ret;
+
+	if (!dmod)
+		return -errno;
+	ret = xendevicemodel_nr_vcpus(dmod, dom, &vcpus) ? -errno : (int)vcpus;
+	xendevicemodel_close(dmod);
+	return ret;
+}
+
+static void headings(const char *who)
+{
+	printf("\n%s\n  %-44s %-18s %s\n", who, "request", "answer", "expected");
+}
+
+/* Answers with the number of lines that are not as they should be. */
+static int act_as_emulator(domid_t own, domid_t other)
+{
+	int fd = privcmd_open();
+
+	headings("As root, an emulator of the first domain opens " PRIVCMD_DEVICE ":");
+	show(restrict_to(fd, own), 0, "RESTRICT to domain %u", own);
+	show(restrict_to(fd, other), -EINVAL, "RESTRICT to domain %u", other);
+	show(hypercall_xen_version(fd), -EPERM, "HYPERCALL xen_version");
+
+	headings("It drops to an unprivileged user:");
+	show(sandbox_drop_root(), 0, "become uid %u, no capabilities",
+	     UNPRIVILEGED_UID);
+	show(privcmd_open(), -EACCES, "open " PRIVCMD_DEVICE);
+
+	headings("It enters seccomp, which allows DM_NR_VCPUS only:");
+	show(sandbox_enter_filter(), 0, "enter the filter");
+	show(nr_vcpus(fd, own), OWN_VCPUS, "DM_NR_VCPUS of domain %u", own);
+	show(nr_vcpus(fd, other), -EPERM, "DM_NR_VCPUS of domain %u", other);
+	show(nr_vcpus_padded(fd, own, 1), -EINVAL,
+	     "DM_NR_VCPUS of domain %u, pad not 0", own);
+	show(dm_op_nr_vcpus(fd, own), -REFUSED_BY_FILTER,
+	     "DM_OP nr_vcpus of domain %u", own);
+	show(hypercall_xen_version(fd), -REFUSED_BY_FILTER,
+	     "HYPERCALL xen_version");
+	show(restrict_to(fd, other), -REFUSED_BY_FILTER,
+	     "RESTRICT to domain %u", other);
+	return wrong;
+}
+
+static void ignore(int signal)
+{
+	/* It only has to interrupt waitpid(), so that the domains get destroyed. */
+	(void)signal;
+}
+
+int main(void)
+{
+	const struct sigaction interrupt = { .sa_handler = ignore };
+	int fd, own, other, status;
+	pid_t emulator;
+
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+	sigaction(SIGHUP, &interrupt, NULL);
+	sigaction(SIGINT, &interrupt, NULL);
+	sigaction(SIGTERM, &interrupt, NULL);
+
+	fd = privcmd_open();
+	if (fd < 0) {
+		fprintf(stderr, "demo: cannot open %s: %s (be root in dom0, load xen-privcmd)\n",
+			PRIVCMD_DEVICE, strerror(-fd));
+		return EXIT_FAILURE;
+	}
+	own = domain_create(DOMAIN_HVM, OWN_VCPUS);
+	other = domain_create(DOMAIN_HVM, OTHER_VCPUS);
+	if (own < 0 || other < 0) {
+		fprintf(stderr, "demo: cannot create domains: %s\n",
+			strerror(own < 0 ? -own : -other));
+		return EXIT_FAILURE;
+	}
+	printf("Created domain %d with %d vCPUs and domain %d with %d.\n",
+	       own, OWN_VCPUS, other, OTHER_VCPUS);
+
+	emulator = fork();
+	if (!emulator)
+		_exit(act_as_emulator(own, other));
+	if (waitpid(emulator, &status, 0) != emulator || !WIFEXITED(status)) {
+		fprintf(stderr, "demo: the emulator's process did not end by itself\n");
+		return EXIT_FAILURE;
+	}
+	wrong = WEXITSTATUS(status);
+
+	headings("Meanwhile in dom0, libxendevicemodel says:");
+	show(library_nr_vcpus(own), OWN_VCPUS,
+	     "xendevicemodel_nr_vcpus() of domain %u", own);
+	show(library_nr_vcpus(other), OTHER_VCPUS,
+	     "xendevicemodel_nr_vcpus() of domain %u", other);
+
+	headings("The domains are destroyed:");
+	show(domain_destroy(own), 0, "destroy domain %u", own);
+	show(domain_destroy(other), 0, "destroy domain %u", other);
+
+	if (!wrong) {
+		printf("\nAll is as expected.\n");
+		return EXIT_SUCCESS;
+	}
+	printf("\n%u lines are NOT AS EXPECTED.\n", wrong);
+	if (nr_vcpus(fd, own) == -ENOTTY)
+		printf("ENOTTY: the loaded xen-privcmd is another, which has no DM_NR_VCPUS.\n");
+	return EXIT_FAILURE;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * xen_dm_nr_vcpus(), which other parts of the kernel call.  The test module
+ * does that in each context that they may: its parameter "ask" takes a domain,
+ * and "answer" then has a line for each context.
+ */
+
+#include "common.h"
+
+#include <sys/syscall.h>
+
+#define MODULE "test_xen_dm_op"
+#define PARAMETERS "/sys/module/" MODULE "/parameters/"
+
+/* What the module's variable holds before it asks. */
+#define UNTOUCHED 12345
+
+static int load_module(void)
+{
+	int fd = open(path_beside_program(MODULE ".ko"), O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+FIXTURE(context)
+{
+	int fd;
+	int dom;
+};
+
+FIXTURE_VARIANT(context)
+{
+	const char *name;
+};
+
+FIXTURE_VARIANT_ADD(context, process) {
+	.name = "process",
+};
+
+FIXTURE_VARIANT_ADD(context, irqs_off) {
+	.name = "irqs-off",
+};
+
+FIXTURE_VARIANT_ADD(context, softirq) {
+	.name = "softirq",
+};
+
+FIXTURE_VARIANT_ADD(context, hardirq) {
+	.name = "hardirq",
+};
+
+FIXTURE_SETUP(context)
+{
+	if (on_stock_driver())
+		return;
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, load_module());
+	self->dom = domain_create(DOMAIN_HVM, 3);
+	ASSERT_LT(0, self->dom);
+}
+
+FIXTURE_TEARDOWN(context)
+{
+	if (on_stock_driver())
+		return;
+	EXPECT_EQ(0, domain_destroy(self->dom));
+	EXPECT_EQ(0, syscall(SYS_delete_module, MODULE, O_NONBLOCK));
+	close(self->fd);
+}
+
+/*
+ * Answers with the number of vCPUs or a negative errno, like nr_vcpus(), or
+ * with MEMORY_CHANGED if there was an error and yet a number.
+ */
+static int ask_in_context(const char *context, domid_t dom)
+{
+	char name[16];
+	FILE *file;
+	int ret, vcpus;
+	int answer = -ENODATA;
+
+	file = fopen(PARAMETERS "ask", "w");
+	if (!file)
+		return -errno;
+	fprintf(file, "%u\n", dom);
+	if (fclose(file))
+		return -errno;
+
+	file = fopen(PARAMETERS "answer", "r");
+	if (!file)
+		return -errno;
+	while (fscanf(file, "%15s %d %d", name, &ret, &vcpus) == 3) {
+		if (strcmp(name, context))
+			continue;
+		answer = ret ?: vcpus;
+		if (ret && vcpus != UNTOUCHED)
+			answer = memory_changed("xen_dm_nr_vcpus()");
+	}
+	fclose(file);
+	return answer;
+}
+
+TEST_F(context, answers_as_the_command_does)
+{
+	int pvh, pv;
+
+	if (on_stock_driver()) {
+		ASSERT_EQ(-1, access("/sys/module/xen_dm_op", F_OK));
+		SKIP(return, "xen-dm-op.ko is not there with the stock driver");
+	}
+	pvh = domain_create(DOMAIN_PVH, 128);
+	ASSERT_LT(0, pvh);
+	pv = domain_create(DOMAIN_PV, 2);
+	ASSERT_LT(0, pv);
+
+	EXPECT_EQ(3, ask_in_context(variant->name, self->dom));
+	EXPECT_EQ(128, ask_in_context(variant->name, pvh));
+	EXPECT_EQ(-EINVAL, ask_in_context(variant->name, pv));
+	EXPECT_EQ(-EPERM, ask_in_context(variant->name, 0));
+	EXPECT_EQ(-ESRCH, ask_in_context(variant->name, NO_SUCH_DOMAIN));
+	for (domid_t dom = DOMID_FIRST_RESERVED; dom <= DOMID_IDLE; dom++) {
+		EXPECT_EQ(-ESRCH, ask_in_context(variant->name, dom)) {
+			TH_LOG("domain %#x", dom);
+		}
+	}
+
+	EXPECT_EQ(0, domain_destroy(pvh));
+	EXPECT_EQ(0, domain_destroy(pv));
+	EXPECT_EQ(-ESRCH, ask_in_context(variant->name, pvh));
+	EXPECT_EQ(-ESRCH, ask_in_context(variant->name, pv));
+}
+
+TEST_HARNESS_MAIN

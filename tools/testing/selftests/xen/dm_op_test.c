@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IOCTL_PRIVCMD_DM_OP: which buffers it takes, and what the hypervisor makes of
+ * them.
+ */
+
+#include "common.h"
+
+#include <sys/mman.h>
+
+#define PARAMETERS "/sys/module/xen_privcmd/parameters/"
+
+/* How many buffers Xen itself takes. */
+#define XEN_MAX_BUFS 2
+
+FIXTURE(dm_op)
+{
+	int fd;
+	int dom;
+	size_t page;
+	/* Two pages, with nothing mapped behind them. */
+	char *memory;
+	/* The operation, at the start of the memory. */
+	struct nr_vcpus_op *op;
+	struct privcmd_dm_op_buf bufs[32];
+	unsigned int max_bufs;
+	unsigned int max_size;
+};
+
+static unsigned int read_parameter(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	unsigned int value = 0;
+
+	if (file) {
+		if (fscanf(file, "%u", &value) != 1)
+			value = 0;
+		fclose(file);
+	}
+	return value;
+}
+
+static int write_parameter(const char *path, unsigned int value)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file)
+		return -errno;
+	fprintf(file, "%u\n", value);
+	return fclose(file) ? -errno : 0;
+}
+
+FIXTURE_SETUP(dm_op)
+{
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+	self->dom = domain_create(DOMAIN_HVM, 3);
+	ASSERT_LT(0, self->dom);
+	self->max_bufs = read_parameter(PARAMETERS "dm_op_max_nr_bufs");
+	ASSERT_LT(XEN_MAX_BUFS, self->max_bufs);
+	ASSERT_GT(ARRAY_SIZE(self->bufs), self->max_bufs + 1);
+	self->max_size = read_parameter(PARAMETERS "dm_op_buf_max_size");
+	self->page = sysconf(_SC_PAGESIZE);
+	ASSERT_GE(self->page, self->max_size);
+
+	self->memory = mmap(NULL, 3 * self->page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->memory);
+	ASSERT_EQ(0, munmap(self->memory + 2 * self->page, self->page));
+	self->op = (void *)self->memory;
+	self->op->op = DM_OP_NR_VCPUS;
+	for (size_t i = 0; i < ARRAY_SIZE(self->bufs); i++) {
+		self->bufs[i].uptr = self->op;
+		self->bufs[i].size = sizeof(*self->op);
+	}
+}
+
+FIXTURE_TEARDOWN(dm_op)
+{
+	write_parameter(PARAMETERS "dm_op_max_nr_bufs", self->max_bufs);
+	write_parameter(PARAMETERS "dm_op_buf_max_size", self->max_size);
+	EXPECT_EQ(0, domain_destroy(self->dom));
+	close(self->fd);
+}
+
+TEST_F(dm_op, answers)
+{
+	EXPECT_EQ(3, dm_op_nr_vcpus(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, dm_op_nr_vcpus(self->fd, 0));
+	EXPECT_EQ(-ESRCH, dm_op_nr_vcpus(self->fd, NO_SUCH_DOMAIN));
+	EXPECT_EQ(-ESRCH, dm_op_nr_vcpus(self->fd, DOMID_SELF));
+}
+
+TEST_F(dm_op, answers_for_pvh_and_pv_domains)
+{
+	int pvh = domain_create(DOMAIN_PVH, 5);
+	int pv = domain_create(DOMAIN_PV, 2);
+
+	ASSERT_LT(0, pvh);
+	ASSERT_LT(0, pv);
+	EXPECT_EQ(5, dm_op_nr_vcpus(self->fd, pvh));
+	EXPECT_EQ(-EINVAL, dm_op_nr_vcpus(self->fd, pv));
+	EXPECT_EQ(0, domain_destroy(pvh));
+	EXPECT_EQ(0, domain_destroy(pv));
+	EXPECT_EQ(-ESRCH, dm_op_nr_vcpus(self->fd, pvh));
+	EXPECT_EQ(-ESRCH, dm_op_nr_vcpus(self->fd, pv));
+}
+
+/* So libxendevicemodel finds out whether there is such a command. */
+TEST_F(dm_op, without_buffers_does_nothing)
+{
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 0, NULL));
+	EXPECT_EQ(0, dm_op(self->fd, NO_SUCH_DOMAIN, 0, NULL));
+	EXPECT_EQ(0, dm_op(self->fd, DOMID_SELF, 0, (void *)1));
+	EXPECT_EQ(0, dm_op(self->fd, 0x7ff4, 0, NULL));
+}
+
+TEST_F(dm_op, unknown_operation)
+{
+	for (__u32 op = 0; op < 3; op++) {
+		self->op->op = op ? -op : 0;
+		self->op->vcpus = 12345;
+		EXPECT_EQ(-EOPNOTSUPP, dm_op(self->fd, self->dom, 1,
+					     self->bufs));
+		EXPECT_EQ(12345, self->op->vcpus);
+	}
+}
+
+TEST_F(dm_op, pad_is_the_hypervisors_to_check)
+{
+	self->op->pad = 1;
+	EXPECT_EQ(-EINVAL, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+}
+
+TEST_F(dm_op, buffer_too_small_for_the_operation)
+{
+	for (size_t size = 1; size < sizeof(*self->op); size++) {
+		self->bufs[0].size = size;
+		EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, self->bufs)) {
+			TH_LOG("%zu bytes", size);
+		}
+	}
+	EXPECT_EQ(0, self->op->vcpus);
+}
+
+/* The count is checked before the array is looked at. */
+TEST_F(dm_op, too_many_buffers)
+{
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, self->max_bufs + 1, NULL));
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 0xffff, NULL));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, self->max_bufs, NULL));
+	/* Here it is Xen that finds them too many. */
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, self->max_bufs,
+				self->bufs));
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, XEN_MAX_BUFS + 1,
+				self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, XEN_MAX_BUFS, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+}
+
+TEST_F(dm_op, how_many_are_too_many_is_a_parameter)
+{
+	ASSERT_EQ(0, write_parameter(PARAMETERS "dm_op_max_nr_bufs",
+				     self->max_bufs + 1));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, self->max_bufs + 1,
+				 NULL));
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, self->max_bufs + 2, NULL));
+
+	ASSERT_EQ(0, write_parameter(PARAMETERS "dm_op_max_nr_bufs", 1));
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+}
+
+TEST_F(dm_op, buffer_too_large)
+{
+	const size_t bad[] = { self->max_size + 1, 1UL << 32, -1UL };
+
+	self->bufs[0].size = self->max_size;
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		self->op->vcpus = 12345;
+		self->bufs[0].size = bad[i];
+		EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 1, self->bufs)) {
+			TH_LOG("%#zx bytes", bad[i]);
+		}
+		self->bufs[0].size = sizeof(*self->op);
+		self->bufs[1].size = bad[i];
+		EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 2, self->bufs));
+		self->bufs[1].size = sizeof(*self->op);
+		EXPECT_EQ(12345, self->op->vcpus);
+	}
+}
+
+TEST_F(dm_op, how_large_is_too_large_is_a_parameter)
+{
+	self->bufs[0].size = self->max_size + 1;
+	ASSERT_EQ(0, write_parameter(PARAMETERS "dm_op_buf_max_size",
+				     self->max_size + 1));
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+
+	self->op->vcpus = 12345;
+	self->bufs[0].size = sizeof(*self->op);
+	ASSERT_EQ(0, write_parameter(PARAMETERS "dm_op_buf_max_size",
+				     sizeof(*self->op) - 1));
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(12345, self->op->vcpus);
+}
+
+TEST_F(dm_op, array_at_a_bad_pointer)
+{
+	char *end = self->memory + 2 * self->page;
+
+	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_DM_OP, NULL));
+	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_DM_OP, end - 8));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, NULL));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, (void *)end));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1,
+				 (void *)0xffffffff81000000));
+
+	/* One of the two is behind the end. */
+	end -= sizeof(self->bufs[0]);
+	memcpy(end, self->bufs, sizeof(self->bufs[0]));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, (void *)end));
+	EXPECT_EQ(0, self->op->vcpus);
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 1, (void *)end));
+	EXPECT_EQ(3, self->op->vcpus);
+}
+
+TEST_F(dm_op, buffer_at_a_bad_pointer)
+{
+	char *end = self->memory + 2 * self->page;
+	void *const bad[] = {
+		NULL, end, end - 4, (void *)0xffffffff81000000, (void *)-4UL,
+		(void *)(1UL << 63),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		self->bufs[0].uptr = bad[i];
+		EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, self->bufs)) {
+			TH_LOG("address %p", bad[i]);
+		}
+		/* The second one, though Xen does not need it. */
+		self->bufs[0].uptr = self->op;
+		self->bufs[1].uptr = bad[i];
+		EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs)) {
+			TH_LOG("second buffer at %p", bad[i]);
+		}
+		EXPECT_EQ(0, self->op->vcpus);
+	}
+}
+
+TEST_F(dm_op, buffer_in_read_only_memory)
+{
+	ASSERT_EQ(0, mprotect(self->memory, self->page, PROT_READ));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+
+	/* As the second one. */
+	self->bufs[0].uptr = self->memory + self->page;
+	ASSERT_EQ(0, mprotect(self->memory, self->page, PROT_READ | PROT_WRITE));
+	memcpy(self->bufs[0].uptr, self->op, sizeof(*self->op));
+	ASSERT_EQ(0, mprotect(self->memory, self->page, PROT_READ));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(DM_OP_NR_VCPUS, self->op->op);
+	EXPECT_EQ(0, self->op->vcpus);
+}
+
+/* It is the pages that count, and an empty buffer can have none. */
+TEST_F(dm_op, empty_buffer)
+{
+	char *end = self->memory + 2 * self->page;
+
+	self->bufs[1].size = 0;
+	self->bufs[1].uptr = self->memory + self->page;
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	self->bufs[1].uptr = NULL;
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	self->bufs[1].uptr = end + 1;
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+
+	self->bufs[1].uptr = self->memory + self->page + 1;
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+
+	/* Passed on, and too small for Xen. */
+	self->bufs[0].size = 0;
+	self->bufs[0].uptr = self->memory + 4;
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, self->bufs));
+}
+
+TEST_F(dm_op, buffer_across_pages)
+{
+	struct nr_vcpus_op *op;
+
+	op = (void *)(self->memory + self->page - sizeof(op->op));
+	memset(self->memory, 0xa5, 2 * self->page);
+	op->op = DM_OP_NR_VCPUS;
+	op->pad = 0;
+	self->bufs[0].uptr = op;
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(3, op->vcpus);
+	memset(op, 0xa5, sizeof(*op));
+	for (size_t i = 0; i < 2 * self->page; i++)
+		ASSERT_EQ((char)0xa5, self->memory[i]);
+}
+
+/* Both buffers are the same memory, not copies of it. */
+TEST_F(dm_op, buffers_that_overlap)
+{
+	self->bufs[1].uptr = (char *)self->op + 4;
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+
+	self->op->vcpus = 0;
+	self->bufs[1].uptr = self->op;
+	EXPECT_EQ(0, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(3, self->op->vcpus);
+}
+
+TEST_F(dm_op, is_refused_for_other_domains_on_a_restricted_file)
+{
+	ASSERT_EQ(0, restrict_to(self->fd, NO_SUCH_DOMAIN));
+	EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+	EXPECT_EQ(-ESRCH, dm_op(self->fd, NO_SUCH_DOMAIN, 1, self->bufs));
+}
+
+TEST_HARNESS_MAIN

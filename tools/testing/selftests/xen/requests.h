@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Requests to /dev/xen/privcmd.  Each function answers with what the command
+ * returned or, if it failed, with the negative errno.
+ */
+
+#ifndef SELFTESTS_XEN_REQUESTS_H
+#define SELFTESTS_XEN_REQUESTS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/types.h>
+#include <xen/privcmd.h>
+
+#define PRIVCMD_DEVICE	"/dev/xen/privcmd"
+
+/* The answer when the command wrote where it must not write; no errno. */
+#define MEMORY_CHANGED	(-10000)
+
+/* Facts of Xen's ABI, for programs built without Xen's headers. */
+#define HYPERCALL_XEN_VERSION	17
+#define DM_OP_NR_VCPUS		20
+
+/* struct xen_dm_op as far as this operation uses it. */
+struct nr_vcpus_op {
+	__u32 op;
+	__u32 pad;
+	__u32 vcpus;
+};
+
+static inline int privcmd_open(void)
+{
+	int fd = open(PRIVCMD_DEVICE, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static inline int request(int fd, unsigned int cmd, const void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static inline int memory_changed(const char *what)
+{
+	fprintf(stderr, "# %s wrote where it must not write\n", what);
+	return MEMORY_CHANGED;
+}
+
+/*
+ * Answers with the number of vCPUs.  Only that number may be written, and on
+ * failure nothing: neither in the struct nor around it.
+ */
+static inline int nr_vcpus_padded(int fd, domid_t dom, __u16 pad)
+{
+	struct {
+		__u8 before[64];
+		struct privcmd_dm_nr_vcpus arg;
+		__u8 after[64];
+	} seen, expected;
+	int ret;
+
+	memset(&seen, 0xa5, sizeof(seen));
+	seen.arg.dom = dom;
+	seen.arg.pad = pad;
+	memcpy(&expected, &seen, sizeof(seen));
+
+	ret = request(fd, IOCTL_PRIVCMD_DM_NR_VCPUS, &seen.arg);
+	if (ret == 0) {
+		ret = seen.arg.vcpus;
+		expected.arg.vcpus = seen.arg.vcpus;
+	} else if (ret > 0) {
+		fprintf(stderr, "# DM_NR_VCPUS returned %d, not 0\n", ret);
+		return MEMORY_CHANGED;
+	}
+	if (memcmp(&expected, &seen, sizeof(seen)))
+		return memory_changed("DM_NR_VCPUS");
+	return ret;
+}
+
+static inline int nr_vcpus(int fd, domid_t dom)
+{
+	return nr_vcpus_padded(fd, dom, 0);
+}
+
+static inline int dm_op(int fd, domid_t dom, __u16 num,
+			const struct privcmd_dm_op_buf *bufs)
+{
+	struct privcmd_dm_op arg = { .dom = dom, .num = num, .ubufs = bufs };
+
+	return request(fd, IOCTL_PRIVCMD_DM_OP, &arg);
+}
+
+/* The same question, as the untyped command asks it. */
+static inline int dm_op_nr_vcpus(int fd, domid_t dom)
+{
+	struct {
+		__u8 before[64];
+		struct nr_vcpus_op op;
+		__u8 after[64];
+	} seen, expected;
+	struct privcmd_dm_op_buf buf = {
+		.uptr = &seen.op,
+		.size = sizeof(seen.op),
+	};
+	int ret;
+
+	memset(&seen, 0xa5, sizeof(seen));
+	seen.op.op = DM_OP_NR_VCPUS;
+	seen.op.pad = 0;
+	memcpy(&expected, &seen, sizeof(seen));
+
+	ret = dm_op(fd, dom, 1, &buf);
+	if (ret == 0) {
+		ret = seen.op.vcpus;
+		expected.op.vcpus = seen.op.vcpus;
+	}
+	if (memcmp(&expected, &seen, sizeof(seen)))
+		return memory_changed("DM_OP");
+	return ret;
+}
+
+/* Answers with Xen's version: major << 16 | minor. */
+static inline int hypercall_xen_version(int fd)
+{
+	struct privcmd_hypercall arg = { .op = HYPERCALL_XEN_VERSION };
+
+	return request(fd, IOCTL_PRIVCMD_HYPERCALL, &arg);
+}
+
+static inline int restrict_to(int fd, domid_t dom)
+{
+	return request(fd, IOCTL_PRIVCMD_RESTRICT, &dom);
+}
+
+#endif /* SELFTESTS_XEN_REQUESTS_H */

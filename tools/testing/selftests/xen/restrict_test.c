@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IOCTL_PRIVCMD_RESTRICT: a file that is restricted to a domain stays so,
+ * whoever has it and whatever happens to the domain.
+ */
+
+#include "common.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <xendevicemodel.h>
+#include <xentoolcore.h>
+
+/* Xen's name for it is only in the headers of newer versions. */
+#define INVALID_DOMID 0x7ff4
+
+FIXTURE(restriction)
+{
+	int fd;
+	int dom;
+	int other;
+};
+
+FIXTURE_SETUP(restriction)
+{
+	self->dom = domain_create(DOMAIN_HVM, 3);
+	ASSERT_LT(0, self->dom);
+	self->other = domain_create(DOMAIN_PVH, 5);
+	ASSERT_LT(0, self->other);
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(restriction)
+{
+	if (self->dom)
+		EXPECT_EQ(0, domain_destroy(self->dom));
+	EXPECT_EQ(0, domain_destroy(self->other));
+	close(self->fd);
+}
+
+/* What a file may do that is not restricted. */
+static void expect_unrestricted(struct __test_metadata *_metadata, int fd,
+				domid_t dom, domid_t other)
+{
+	EXPECT_EQ(3, ask(fd, dom));
+	EXPECT_EQ(5, ask(fd, other));
+	EXPECT_LT(0, hypercall_xen_version(fd));
+}
+
+/* What it may do when it is restricted to the fixture's first domain. */
+static void expect_restricted(struct __test_metadata *_metadata, int fd,
+			      domid_t dom, domid_t other)
+{
+	EXPECT_EQ(3, ask(fd, dom));
+	EXPECT_EQ(-EPERM, ask(fd, other));
+	EXPECT_EQ(-EPERM, ask(fd, 0));
+	EXPECT_EQ(-EPERM, hypercall_xen_version(fd));
+}
+
+TEST_F(restriction, leaves_one_domain)
+{
+	expect_unrestricted(_metadata, self->fd, self->dom, self->other);
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+TEST_F(restriction, can_be_repeated)
+{
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(0, restrict_to(self->fd, self->dom));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+TEST_F(restriction, cannot_be_changed)
+{
+	const domid_t others[] = {
+		0, self->other, NO_SUCH_DOMAIN, DOMID_SELF, INVALID_DOMID,
+		DOMID_IDLE, 0x8000 | self->dom, 0xffff,
+	};
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		EXPECT_EQ(-EINVAL, restrict_to(self->fd, others[i])) {
+			TH_LOG("domain %#x", others[i]);
+		}
+	}
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+TEST_F(restriction, needs_a_good_pointer)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *memory = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *const bad[] = {
+		NULL, memory + page - 1, memory + page, (void *)-1UL,
+		(void *)0xffffffff81000000,
+	};
+
+	ASSERT_NE(MAP_FAILED, memory);
+	/* Nothing may lie behind the page. */
+	ASSERT_EQ(0, munmap(mmap(memory + page, page, PROT_NONE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				 0), page));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_RESTRICT,
+					   bad[i])) {
+			TH_LOG("address %p", bad[i]);
+		}
+	}
+	expect_unrestricted(_metadata, self->fd, self->dom, self->other);
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_RESTRICT, NULL));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+/* Its argument is only read. */
+TEST_F(restriction, takes_a_read_only_argument)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	domid_t *dom = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, dom);
+	*dom = self->dom;
+	ASSERT_EQ(0, mprotect(dom, page, PROT_READ));
+	EXPECT_EQ(0, request(self->fd, IOCTL_PRIVCMD_RESTRICT, dom));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+TEST_F(restriction, to_a_pv_domain)
+{
+	int pv = domain_create(DOMAIN_PV, 2);
+
+	ASSERT_LT(0, pv);
+	ASSERT_EQ(0, restrict_to(self->fd, pv));
+	EXPECT_EQ(-EINVAL, ask(self->fd, pv));
+	EXPECT_EQ(-EPERM, ask(self->fd, self->dom));
+	EXPECT_EQ(0, domain_destroy(pv));
+	EXPECT_EQ(-ESRCH, ask(self->fd, pv));
+	EXPECT_EQ(-EPERM, ask(self->fd, self->dom));
+}
+
+/* Whether there is such a domain is for the hypervisor to say. */
+TEST_F(restriction, to_no_domain_leaves_none)
+{
+	const domid_t none[] = {
+		NO_SUCH_DOMAIN, DOMID_SELF, DOMID_IDLE, 0x8000, 0xffff,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		int fd = privcmd_open();
+
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(0, restrict_to(fd, none[i])) {
+			TH_LOG("domain %#x", none[i]);
+		}
+		EXPECT_EQ(-ESRCH, ask(fd, none[i]));
+		EXPECT_EQ(-EPERM, ask(fd, self->dom));
+		EXPECT_EQ(-EPERM, hypercall_xen_version(fd));
+		EXPECT_EQ(-EINVAL, restrict_to(fd, self->dom));
+		close(fd);
+	}
+}
+
+TEST_F(restriction, to_the_callers_own_domain)
+{
+	ASSERT_EQ(0, restrict_to(self->fd, 0));
+	EXPECT_EQ(-EPERM, ask(self->fd, 0));
+	EXPECT_EQ(-EPERM, ask(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, hypercall_xen_version(self->fd));
+	EXPECT_EQ(-EINVAL, restrict_to(self->fd, self->dom));
+}
+
+/*
+ * The stock driver takes this id for "not restricted", and says that it
+ * succeeded.
+ */
+TEST_F(restriction, to_domid_invalid_is_none)
+{
+	EXPECT_EQ(on_stock_driver() ? 0 : -EINVAL,
+		  restrict_to(self->fd, INVALID_DOMID));
+	expect_unrestricted(_metadata, self->fd, self->dom, self->other);
+	EXPECT_EQ(0, restrict_to(self->fd, self->dom));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+/* What the file may not do is refused before the argument is looked at. */
+TEST_F(restriction, of_hypercalls_precedes_bad_pointers)
+{
+	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_HYPERCALL, NULL));
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, request(self->fd, IOCTL_PRIVCMD_HYPERCALL, NULL));
+}
+
+TEST_F(restriction, of_dm_ops_precedes_bad_buffers)
+{
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_DM_OP, NULL));
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 0xffff, NULL));
+	EXPECT_EQ(-EPERM, dm_op(self->fd, self->other, 0xffff, NULL));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 1, NULL));
+	EXPECT_EQ(-EPERM, dm_op(self->fd, self->other, 1, NULL));
+}
+
+TEST_F(restriction, makes_no_commands)
+{
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(-ENOTTY, request(self->fd, 0x50ff, NULL));
+	EXPECT_EQ(-ENOTTY, request(self->fd, 0, NULL));
+}
+
+TEST_F(restriction, is_of_one_open_file)
+{
+	int fd = privcmd_open();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	expect_unrestricted(_metadata, fd, self->dom, self->other);
+	EXPECT_EQ(0, restrict_to(fd, self->other));
+	EXPECT_EQ(5, ask(fd, self->other));
+	EXPECT_EQ(-EPERM, ask(fd, self->dom));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+	close(fd);
+}
+
+TEST_F(restriction, is_shared_by_duplicates)
+{
+	int copy = dup(self->fd);
+
+	ASSERT_LE(0, copy);
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	expect_restricted(_metadata, copy, self->dom, self->other);
+	EXPECT_EQ(-EINVAL, restrict_to(copy, self->other));
+
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = copy;
+	expect_restricted(_metadata, copy, self->dom, self->other);
+}
+
+/* In both directions: the child restricts what it was given. */
+TEST_F(restriction, is_shared_by_children)
+{
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(restrict_to(self->fd, self->dom) != 0);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(ask(self->fd, self->dom) != 3 ||
+		      ask(self->fd, self->other) != -EPERM ||
+		      hypercall_xen_version(self->fd) != -EPERM ||
+		      restrict_to(self->fd, self->other) != -EINVAL);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* Answers with the file as the recipient gets it. */
+static int pass_over_socket(int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(fd))];
+		struct cmsghdr align;
+	} control = {};
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets))
+		return -errno;
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	fd = -EIO;
+	if (sendmsg(sockets[0], &msg, 0) == 1 &&
+	    recvmsg(sockets[1], &msg, 0) == 1)
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	close(sockets[0]);
+	close(sockets[1]);
+	return fd;
+}
+
+TEST_F(restriction, is_shared_over_a_socket)
+{
+	int passed;
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	passed = pass_over_socket(self->fd);
+	ASSERT_LT(self->fd, passed);
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = passed;
+	expect_restricted(_metadata, passed, self->dom, self->other);
+}
+
+TEST_F(restriction, outlives_the_domain)
+{
+	domid_t dom = self->dom;
+
+	ASSERT_EQ(0, restrict_to(self->fd, dom));
+	ASSERT_EQ(0, domain_destroy(dom));
+	self->dom = 0;
+	EXPECT_EQ(-ESRCH, ask(self->fd, dom));
+	EXPECT_EQ(-EPERM, ask(self->fd, self->other));
+	EXPECT_EQ(-EPERM, hypercall_xen_version(self->fd));
+	EXPECT_EQ(0, restrict_to(self->fd, dom));
+	EXPECT_EQ(-EINVAL, restrict_to(self->fd, self->other));
+}
+
+/* As emulators do it that leave it to the libraries. */
+TEST_F(restriction, by_the_library)
+{
+	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
+	unsigned int vcpus = 12345;
+
+	ASSERT_NE(NULL, dmod);
+	ASSERT_EQ(0, xentoolcore_restrict_all(self->dom));
+	EXPECT_EQ(-1, xendevicemodel_nr_vcpus(dmod, self->other, &vcpus));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(12345, vcpus);
+	EXPECT_EQ(0, xendevicemodel_nr_vcpus(dmod, self->dom, &vcpus));
+	EXPECT_EQ(3, vcpus);
+	xendevicemodel_close(dmod);
+}
+
+/* How many races are run. */
+#define ROUNDS 16
+#define FILES 64
+
+/* What the two threads of a race share. */
+static struct {
+	atomic_uint arrivals;
+	atomic_uint passages;
+	atomic_uint restricted;
+	atomic_bool stop;
+	int fds[FILES];
+	int results[FILES];
+	domid_t dom;
+	domid_t other;
+	unsigned int answers;
+	unsigned int violations;
+	struct privcmd_dm_nr_vcpus typed;
+	struct privcmd_dm_op untyped;
+} race;
+
+static int open_files(void)
+{
+	for (size_t i = 0; i < FILES; i++) {
+		race.fds[i] = privcmd_open();
+		if (race.fds[i] < 0)
+			return race.fds[i];
+	}
+	return 0;
+}
+
+static void close_files(void)
+{
+	for (size_t i = 0; i < FILES; i++)
+		close(race.fds[i]);
+}
+
+/* Lets both threads go on at the same instant. */
+static void meet(void)
+{
+	unsigned int passages = atomic_load(&race.passages);
+
+	if (atomic_fetch_add(&race.arrivals, 1) % 2) {
+		atomic_fetch_add(&race.passages, 1);
+		return;
+	}
+	while (atomic_load(&race.passages) == passages)
+		;
+}
+
+/* Varies who is first after they met, and by how little. */
+static void dawdle(unsigned int steps)
+{
+	while (steps--)
+		atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void *restrict_to_other(void *unused)
+{
+	(void)unused;
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		meet();
+		for (size_t i = 0; i < FILES; i++) {
+			meet();
+			dawdle(FILES / ROUNDS * round);
+			race.results[i] = restrict_to(race.fds[i], race.other);
+		}
+		meet();
+	}
+	return NULL;
+}
+
+TEST_F(restriction, of_two_at_once_is_one)
+{
+	unsigned int first = 0, second = 0, both = 0;
+	int results[FILES];
+	pthread_t thread;
+
+	race.other = self->other;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, restrict_to_other, NULL));
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		ASSERT_EQ(0, open_files());
+		meet();
+		for (size_t i = 0; i < FILES; i++) {
+			meet();
+			dawdle(i);
+			results[i] = restrict_to(race.fds[i], self->dom);
+		}
+		meet();
+
+		for (size_t i = 0; i < FILES; i++) {
+			if (!results[i] && !race.results[i]) {
+				both++;
+			} else if (!results[i]) {
+				ASSERT_EQ(-EINVAL, race.results[i]);
+				ASSERT_EQ(3, ask(race.fds[i], self->dom));
+				ASSERT_EQ(-EPERM, ask(race.fds[i], self->other));
+				first++;
+			} else {
+				ASSERT_EQ(-EINVAL, results[i]);
+				ASSERT_EQ(0, race.results[i]);
+				ASSERT_EQ(-EPERM, ask(race.fds[i], self->dom));
+				ASSERT_EQ(5, ask(race.fds[i], self->other));
+				second++;
+			}
+		}
+		close_files();
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	TH_LOG("first won %u times, second %u, both %u", first, second, both);
+
+	/* Otherwise it was no race. */
+	EXPECT_LT(0, first);
+	EXPECT_LT(0, second);
+	/* The stock driver can let both have it. */
+	if (!on_stock_driver())
+		EXPECT_EQ(0, both);
+}
+
+/*
+ * Asks about a domain that a file is about to be restricted from, from before
+ * until after.
+ */
+static void *ask_until_restricted(void *unused)
+{
+	int (*const commands[])(int fd, domid_t dom) = {
+		dm_op_nr_vcpus,
+		on_stock_driver() ? dm_op_nr_vcpus : nr_vcpus,
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < FILES; i++) {
+		bool late;
+
+		meet();
+		do {
+			int ret;
+
+			late = atomic_load(&race.restricted) > i;
+			ret = commands[i % 2](race.fds[i], race.other);
+			if (ret == 5)
+				race.answers++;
+			if (late && ret != -EPERM)
+				race.violations++;
+		} while (!late);
+	}
+	return NULL;
+}
+
+TEST_F(restriction, holds_once_it_is_set)
+{
+	pthread_t thread;
+
+	race.other = self->other;
+	ASSERT_EQ(0, open_files());
+	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_until_restricted, NULL));
+	for (size_t i = 0; i < FILES; i++) {
+		meet();
+		/* Time for a question or two. */
+		for (size_t j = 0; j < i % 8; j++)
+			request(race.fds[i], 0x50ff, NULL);
+		ASSERT_EQ(0, restrict_to(race.fds[i], self->dom));
+		atomic_store(&race.restricted, i + 1);
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, race.violations);
+	/* Otherwise it was no race. */
+	EXPECT_LT(0, race.answers);
+	close_files();
+}
+
+static void *change_argument(void *unused)
+{
+	const domid_t doms[] = { race.other, race.dom };
+
+	(void)unused;
+	while (!atomic_load(&race.stop)) {
+		for (unsigned int i = 0; i < 2; i++) {
+			__atomic_store_n(&race.typed.dom, doms[i],
+					 __ATOMIC_RELAXED);
+			__atomic_store_n(&race.untyped.dom, doms[i],
+					 __ATOMIC_RELAXED);
+		}
+	}
+	return NULL;
+}
+
+/* A domain that is checked and then read again could be another one. */
+TEST_F(restriction, is_not_evaded_by_changing_the_argument)
+{
+	struct nr_vcpus_op op = { .op = DM_OP_NR_VCPUS };
+	struct privcmd_dm_op_buf buf = { .uptr = &op, .size = sizeof(op) };
+	unsigned int answers = 0, refusals = 0;
+	pthread_t thread;
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	race.dom = self->dom;
+	race.other = self->other;
+	race.untyped.num = 1;
+	race.untyped.ubufs = &buf;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, change_argument, NULL));
+	for (unsigned int i = 0; i < 2000; i++) {
+		int ret;
+
+		ret = request(self->fd, IOCTL_PRIVCMD_DM_OP, &race.untyped);
+		if (ret == 0)
+			ret = op.vcpus;
+		ASSERT_TRUE(ret == 3 || ret == -EPERM) {
+			TH_LOG("DM_OP says %d", ret);
+		}
+		answers += ret == 3;
+		refusals += ret == -EPERM;
+		if (on_stock_driver())
+			continue;
+
+		ret = request(self->fd, IOCTL_PRIVCMD_DM_NR_VCPUS,
+			      &race.typed);
+		if (ret == 0)
+			ret = race.typed.vcpus;
+		ASSERT_TRUE(ret == 3 || ret == -EPERM) {
+			TH_LOG("DM_NR_VCPUS says %d", ret);
+		}
+	}
+	atomic_store(&race.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	/* Otherwise it was no race. */
+	EXPECT_LT(0, answers);
+	EXPECT_LT(0, refusals);
+}
+
+TEST_HARNESS_MAIN

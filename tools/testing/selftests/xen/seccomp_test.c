@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The reason for a command of its own: a sandbox can allow it and nothing else.
+ */
+
+#include "common.h"
+#include "sandbox.h"
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <xendevicemodel.h>
+
+/* The privcmd commands that the filter must refuse. */
+static const unsigned int other_commands[] = {
+	IOCTL_PRIVCMD_HYPERCALL,
+	IOCTL_PRIVCMD_MMAP,
+	IOCTL_PRIVCMD_MMAPBATCH,
+	IOCTL_PRIVCMD_MMAPBATCH_V2,
+	IOCTL_PRIVCMD_DM_OP,
+	IOCTL_PRIVCMD_RESTRICT,
+	IOCTL_PRIVCMD_MMAP_RESOURCE,
+	IOCTL_PRIVCMD_IRQFD,
+	IOCTL_PRIVCMD_IOEVENTFD,
+	IOCTL_PRIVCMD_PCIDEV_GET_GSI,
+	0x50ff,
+};
+
+/* What happened in the sandbox, in memory that it shares with the test. */
+struct report {
+	int drop;
+	bool capable;
+	int open;
+	int filter;
+	int own;
+	int other;
+	int own_by_dm_op;
+	int other_by_dm_op;
+	int library;
+	int commands[ARRAY_SIZE(other_commands)];
+};
+
+FIXTURE(sandbox)
+{
+	int fd;
+	int dom;
+	int other;
+	struct report *report;
+};
+
+FIXTURE_SETUP(sandbox)
+{
+	self->dom = domain_create(DOMAIN_HVM, 3);
+	ASSERT_LT(0, self->dom);
+	self->other = domain_create(DOMAIN_HVM, 5);
+	ASSERT_LT(0, self->other);
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+	self->report = mmap(NULL, sizeof(*self->report), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->report);
+}
+
+FIXTURE_TEARDOWN(sandbox)
+{
+	EXPECT_EQ(0, domain_destroy(self->dom));
+	EXPECT_EQ(0, domain_destroy(self->other));
+	close(self->fd);
+}
+
+static bool is_capable(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	return syscall(SYS_capget, &header, data) ||
+	       data[0].effective || data[1].effective ||
+	       data[0].permitted || data[1].permitted;
+}
+
+TEST_F(sandbox, filter_allows_the_one_command)
+{
+	struct report *report = self->report;
+	xendevicemodel_handle *dmod;
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		unsigned int vcpus;
+
+		dmod = xendevicemodel_open(NULL, 0);
+		report->filter = sandbox_enter_filter();
+		report->own = nr_vcpus(self->fd, self->dom);
+		report->other = nr_vcpus(self->fd, self->other);
+		report->own_by_dm_op = dm_op_nr_vcpus(self->fd, self->dom);
+		report->library = xendevicemodel_nr_vcpus(dmod, self->dom,
+							  &vcpus) ? -errno : 0;
+		for (size_t i = 0; i < ARRAY_SIZE(other_commands); i++)
+			report->commands[i] = request(self->fd,
+						      other_commands[i], NULL);
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+
+	ASSERT_EQ(0, report->filter);
+	ASSERT_EQ(-REFUSED_BY_FILTER, report->own_by_dm_op);
+	ASSERT_EQ(-REFUSED_BY_FILTER, report->library);
+	for (size_t i = 0; i < ARRAY_SIZE(other_commands); i++) {
+		ASSERT_EQ(-REFUSED_BY_FILTER, report->commands[i]) {
+			TH_LOG("command %#x", other_commands[i]);
+		}
+	}
+	if (on_stock_driver()) {
+		ASSERT_EQ(-ENOTTY, report->own);
+		SKIP(return, NOT_ON_STOCK);
+	}
+	EXPECT_EQ(3, report->own);
+	EXPECT_EQ(5, report->other);
+}
+
+/* The right to ask comes with the file. */
+TEST_F(sandbox, unprivileged_uid_asks_through_an_inherited_file)
+{
+	struct report *report = self->report;
+	pid_t child;
+	int status;
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		report->drop = sandbox_drop_root();
+		report->capable = is_capable();
+		report->open = privcmd_open();
+		report->own = ask(self->fd, self->dom);
+		report->other = ask(self->fd, self->other);
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+
+	EXPECT_EQ(0, report->drop);
+	EXPECT_FALSE(report->capable);
+	EXPECT_EQ(-EACCES, report->open);
+	EXPECT_EQ(3, report->own);
+	EXPECT_EQ(-EPERM, report->other);
+}
+
+/* The restriction of a file is not the privilege of who has it. */
+TEST_F(sandbox, unprivileged_uid_restricts_an_inherited_file)
+{
+	struct report *report = self->report;
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		report->drop = sandbox_drop_root();
+		report->own = restrict_to(self->fd, self->dom);
+		report->other = restrict_to(self->fd, self->other);
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+
+	EXPECT_EQ(0, report->drop);
+	EXPECT_EQ(0, report->own);
+	EXPECT_EQ(-EINVAL, report->other);
+	EXPECT_EQ(3, ask(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, ask(self->fd, self->other));
+}
+
+TEST_F(sandbox, whole)
+{
+	struct report *report = self->report;
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		if (restrict_to(self->fd, self->dom))
+			_exit(1);
+		report->drop = sandbox_drop_root();
+		report->filter = sandbox_enter_filter();
+		report->own = nr_vcpus(self->fd, self->dom);
+		report->other = nr_vcpus(self->fd, self->other);
+		report->own_by_dm_op = dm_op_nr_vcpus(self->fd, self->dom);
+		report->other_by_dm_op = dm_op_nr_vcpus(self->fd, self->other);
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+
+	ASSERT_EQ(0, report->drop);
+	ASSERT_EQ(0, report->filter);
+	ASSERT_EQ(-REFUSED_BY_FILTER, report->own_by_dm_op);
+	ASSERT_EQ(-REFUSED_BY_FILTER, report->other_by_dm_op);
+	if (on_stock_driver()) {
+		ASSERT_EQ(-ENOTTY, report->own);
+		ASSERT_EQ(-ENOTTY, report->other);
+		SKIP(return, NOT_ON_STOCK);
+	}
+	EXPECT_EQ(3, report->own);
+	EXPECT_EQ(-EPERM, report->other);
+}
+
+TEST_HARNESS_MAIN
