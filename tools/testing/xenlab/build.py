@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What this repository builds for dom0: the modules and the test programs.
+
+make decides what has to be built again; built as it is called, nothing changes.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import fetch
+import host
+import kmod
+from failure import Failure, Status
+
+# In the order in which they load; the last one is the tests' own.
+MODULES = ("xen-dm-op", "xen-privcmd")
+TEST_MODULE = "test_xen_dm_op"
+SELFTESTS = host.REPO / "tools/testing/selftests/xen"
+
+
+@dataclass(frozen=True)
+class Built:
+    """The modules of one build."""
+
+    directory: Path
+
+    def file(self, name: str) -> Path:
+        """Returns the path of a module."""
+        return self.directory / f"{name}.ko"
+
+    def modules(self) -> list[kmod.Module]:
+        """Returns the modules at their place in dom0, before the kernel's own."""
+        return [kmod.read(self.file(name), f"updates/{name}.ko") for name in MODULES]
+
+
+def _make(what: str, *arguments: str) -> None:
+    host.tool("gcc")
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    # What an outer make hands on is meant for that one.
+    clean = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    host.command(what, [host.tool("make"), jobs, *arguments], env=clean)
+
+
+def modules(linux: Path, source: Path = host.REPO, output: Path | None = None) -> Built:
+    """Builds the modules for the kernel of a LINUX tree."""
+    output = output or host.directory(host.BUILD / "modules") / linux.name
+    with host.locked("modules"):
+        _make(
+            "building the modules",
+            *("-C", str(source)),
+            "modules",
+            f"KDIR={fetch.kernel_headers(linux)}",
+            f"BUILD={output}",
+        )
+    built = Built(output)
+    for name in (*MODULES, TEST_MODULE):
+        if not built.file(name).is_file():
+            raise Failure(Status.BUILD, f"'make modules' did not make {name}.ko")
+    return built
+
+
+def selftests(xen: Path) -> Path:
+    """Builds all test programs; returns the directory they are in."""
+    output = host.directory(host.BUILD / "selftests")
+    source = fetch.kernel_source(fetch.tree(fetch.SOURCE))
+    with host.locked("selftests"):
+        _make(
+            "building the selftests",
+            *("-C", str(SELFTESTS)),
+            f"SELFTESTS={source / 'tools/testing/selftests'}",
+            f"OUTPUT={output}",
+            f"SYSROOT={xen}",
+        )
+    return output
+
+
+def demo(xen: Path) -> Path:
+    """Builds the demo alone, which needs no kernel source; returns its path."""
+    output = host.directory(host.BUILD / "demo")
+    with host.locked("demo"):
+        _make(
+            "building the demo",
+            *("-C", str(SELFTESTS)),
+            "demo",
+            f"OUTPUT={output}",
+            f"SYSROOT={xen}",
+        )
+    return output / "demo"

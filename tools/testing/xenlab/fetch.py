@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian packages, unpacked into the cache without root and never installed."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import host
+from failure import Failure, Status
+
+ARCHITECTURE = "amd64"
+
+# What the tests, lint and the documentation use of a kernel source tree; the
+# rest of it would take 1.3 GB.
+SOURCE_PARTS = (
+    "Documentation/conf.py",
+    "Documentation/sphinx",
+    "scripts/Kbuild.include",
+    "scripts/Makefile.compiler",
+    "scripts/checkpatch.pl",
+    "scripts/const_structs.checkpatch",
+    "scripts/kernel-doc",
+    "scripts/spelling.txt",
+    "scripts/subarch.include",
+    "tools/arch/x86/include",
+    "tools/build",
+    "tools/include",
+    "tools/scripts",
+    "tools/testing/selftests",
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A set of packages that is unpacked into one directory."""
+
+    name: str
+    packages: Sequence[str]
+    finish: Callable[[Path], None]
+    # Raise it when finish changes, so that trees made before are made anew.
+    recipe: int = 1
+
+
+def _only(directory: Path, pattern: str) -> Path:
+    found = sorted(directory.glob(pattern))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "nothing"
+        raise Failure(
+            Status.BUILD,
+            f"the fetched packages hold {names} where one {pattern} was expected: "
+            "the mirror may be in the middle of an update, try again later",
+        )
+    return found[0]
+
+
+def _finish_linux(tree: Path) -> None:
+    """Makes the headers usable where they lie, and checks that they fit."""
+    image = _only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
+    headers = kernel_headers(tree)
+    if headers.name.removeprefix("linux-headers-") != image:
+        raise Failure(
+            Status.BUILD,
+            f"kernel image {image} and {headers.name} are of different versions: "
+            "the mirror may be in the middle of an update, try again later",
+        )
+    makefile = headers / "Makefile"
+    text = makefile.read_text(encoding="utf-8")
+    here = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))../"
+    makefile.write_text(text.replace("/usr/src/", here), encoding="utf-8")
+    # The headers package depends on a compiler; the host's is used.
+    shutil.rmtree(tree / "usr/lib/gcc", ignore_errors=True)
+
+
+def _finish_xen(tree: Path) -> None:
+    _only(tree, "boot/xen-*.gz")
+    _only(tree, "usr/lib/*/libxenctrl.so.*.*.*")
+
+
+def _finish_source(tree: Path) -> None:
+    archive = _only(tree, "usr/src/linux-source-*.tar.xz")
+    name = archive.name.removesuffix(".tar.xz")
+    host.command(
+        "unpacking the kernel source",
+        [
+            host.tool("tar"),
+            "-xJf",
+            str(archive),
+            "-C",
+            str(tree),
+            *(f"{name}/{part}" for part in SOURCE_PARTS),
+        ],
+    )
+    shutil.rmtree(tree / "usr")
+
+
+# Versions come from meta-packages, a -dev package's dependency and a pattern:
+# point releases vanish from mirrors. The kernel image and its headers must be
+# of one version, and so must Xen, its libraries and their headers: each of
+# these is one tree.
+LINUX = Spec("linux", ("linux-image-amd64", "linux-headers-amd64"), _finish_linux)
+XEN = Spec(
+    "xen",
+    (
+        "xen-hypervisor-4*-amd64",
+        "busybox",
+        "libc6-dev",
+        "libseccomp-dev",
+        "libxen-dev",
+    ),
+    _finish_xen,
+)
+SOURCE = Spec("source", ("linux-source",), _finish_source)
+SPECS = (LINUX, XEN, SOURCE)
+
+
+def kernel_version(tree: Path) -> str:
+    """Returns the version of the kernel in a LINUX tree."""
+    return _only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
+
+
+def kernel_headers(tree: Path) -> Path:
+    """Returns the directory in a LINUX tree to build modules against."""
+    found = [
+        path
+        for path in sorted(tree.glob("usr/src/linux-headers-*"))
+        if not path.name.endswith("-common")
+    ]
+    if len(found) != 1:
+        raise Failure(Status.BUILD, f"{tree} does not hold one set of kernel headers")
+    return found[0]
+
+
+def kernel_source(tree: Path) -> Path:
+    """Returns the kernel source directory in a SOURCE tree."""
+    return _only(tree, "linux-source-*")
+
+
+def sources(targets: str, running: str, wanted: str) -> str:
+    """Derives APT sources for a suite from the running system's own.
+
+    targets has a line "codename URI" for each package index that APT knows.
+    """
+    uris: dict[str, str] = {}
+    for line in targets.splitlines():
+        codename, _, uri = line.partition(" ")
+        if re.match(r"(https?|file|copy|mirror[+a-z]*):", uri):
+            uris.setdefault(codename, uri)
+    if running not in uris:
+        raise Failure(
+            Status.TOOL,
+            f"APT knows no Debian {running} package lists here: run 'apt-get update' "
+            "as root first, and see that its sources name the release",
+        )
+    # sid has no other pockets.
+    pockets = [""] if wanted == "sid" else ["", "-updates", "-security"]
+    return "\n".join(
+        f"Types: deb\nURIs: {uris[running + pocket]}\nSuites: {wanted}{pocket}\n"
+        "Components: main\n"
+        for pocket in pockets
+        if running + pocket in uris
+    )
+
+
+def _system_sources(suite: str) -> str:
+    shown = subprocess.run(
+        [
+            host.tool("apt-get"),
+            "indextargets",
+            "--format",
+            "$(CODENAME) $(REPO_URI)",
+            "Created-By: Packages",
+            "Origin: Debian",
+            "Component: main",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return sources(shown.stdout, host.suite(), suite)
+
+
+def directory(spec: Spec, suite: str, architecture: str) -> Path:
+    """Returns where a tree is, or will be when it has been fetched."""
+    key = json.dumps(
+        [spec.name, list(spec.packages), suite, architecture, spec.recipe, SOURCE_PARTS]
+        if spec is SOURCE
+        else [spec.name, list(spec.packages), suite, architecture, spec.recipe]
+    )
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return host.CACHE / f"{spec.name}-{suite}-{architecture}-{digest}"
+
+
+def _extract(spec: Spec, suite: str, architecture: str, target: Path) -> None:
+    sources_file = target.with_suffix(".sources")
+    sources_file.write_text(_system_sources(suite), encoding="utf-8")
+    try:
+        host.command(
+            f"fetching {' '.join(spec.packages)}",
+            [
+                host.tool("mmdebstrap"),
+                "--variant=extract",
+                "--mode=chrootless",
+                "--format=directory",
+                "--skip=check/empty",
+                f"--architectures={architecture}",
+                # A frozen mirror is as good as a live one.
+                '--aptopt=Acquire::Check-Valid-Until "false"',
+                f"--include={','.join(spec.packages)}",
+                suite,
+                str(target),
+                str(sources_file),
+            ],
+        )
+    finally:
+        sources_file.unlink()
+
+
+def tree(spec: Spec, suite: str | None = None, architecture: str = ARCHITECTURE) -> Path:
+    """Returns a tree's directory, and fetches it first if the cache lacks it."""
+    suite = suite or host.suite()
+    final = directory(spec, suite, architecture)
+    if final.is_dir():
+        return final
+    host.directory(host.CACHE)
+    with host.locked("fetch"):
+        if final.is_dir():
+            return final
+        # The lock is ours, so these are of fetches that were killed. Processes
+        # of theirs may still write there: the name is never used again.
+        for old in host.CACHE.glob(f"partial-{spec.name}-*"):
+            if old.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
+        partial = host.CACHE / f"partial-{spec.name}-{os.getpid()}"
+        host.say(f"fetching Debian {suite}'s {spec.name} packages, once")
+        try:
+            _extract(spec, suite, architecture, partial)
+            spec.finish(partial)
+            os.rename(partial, final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return final

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the machine boots: Xen, the dom0 kernel and dom0's root file system."""
+
+import gzip
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cpio
+import fetch
+import host
+import kmod
+from failure import Failure, Status
+
+HERE = Path(__file__).resolve().parent
+INIT = HERE / "dom0-init"
+
+# Modules of the distribution that dom0 loads.
+MODULES = (
+    "virtio_console",
+    "virtio_pci",
+    "xen-evtchn",
+    "xen-gntalloc",
+    "xen-gntdev",
+    "xen-privcmd",
+    "xenfs",
+)
+
+# Libraries that programs of the tests link; what these need comes with them.
+LIBRARIES = (
+    "ld-linux*.so.*",
+    "libc.so.*",
+    "libm.so.*",
+    "libpthread.so.*",
+    "libseccomp.so.*",
+    "libxencall.so.*",
+    "libxenctrl.so.*",
+    "libxendevicemodel.so.*",
+    "libxenevtchn.so.*",
+    "libxenforeignmemory.so.*",
+    "libxengnttab.so.*",
+    "libxentoolcore.so.*",
+    "libxentoollog.so.*",
+)
+
+PASSWD = """\
+root:x:0:0:root:/root:/bin/sh
+tester:x:1000:1000:tester:/tmp:/bin/sh
+nobody:x:65534:65534:nobody:/nonexistent:/bin/false
+"""
+GROUP = "root:x:0:\ntester:x:1000:\nnogroup:x:65534:\n"
+
+
+@dataclass(frozen=True)
+class Image:
+    """The parts that all runs with one kernel and one Xen share."""
+
+    xen: Path
+    kernel: Path
+    base: Path
+    version: str
+    modules: Sequence[kmod.Module]
+
+
+def unpack_kernel(image: bytes) -> bytes:
+    """Returns the ELF file inside an x86 bzImage, or the image as it is.
+
+    Xen would unpack it too, but takes 8 s for that under TCG.
+    """
+    if image[0x202:0x206] != b"HdrS":
+        return image
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = (image[0x1F1] + 1) * 512 + offset
+    payload = image[start : start + length]
+    if not payload.startswith(b"\xfd7zXZ\0"):
+        return image
+    # The payload ends with its size, which is no part of the xz stream.
+    return lzma.LZMADecompressor().decompress(payload)
+
+
+def _needed(readelf: str, path: Path) -> list[str]:
+    shown = subprocess.run(
+        [readelf, "-d", str(path)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return re.findall(r"\(NEEDED\).*\[(.*)\]", shown.stdout)
+
+
+def _add_libraries(archive: cpio.Archive, tree: Path, program: Path) -> None:
+    """Adds LIBRARIES and a program's, where the dynamic linker looks for them."""
+    readelf = host.tool("readelf")
+    by_name = {
+        path.name: path
+        for directory in ("lib/*-linux-gnu", "usr/lib/*-linux-gnu")
+        for path in tree.glob(f"{directory}/*.so.*")
+    }
+    todo = _needed(readelf, program) + [
+        name
+        for name, path in by_name.items()
+        if any(path.match(pattern) for pattern in LIBRARIES)
+    ]
+    done = set()
+    while todo:
+        name = todo.pop()
+        if name in done:
+            continue
+        done.add(name)
+        if name not in by_name:
+            raise Failure(Status.BUILD, f"the fetched packages lack {name}")
+        path = by_name[name]
+        archive.data(f"usr/lib/{path.parent.name}/{name}", path.read_bytes(), 0o755)
+        if name.startswith("ld-linux"):
+            # The ABI says where programs look for the dynamic linker.
+            place = "lib64" if "x86-64" in name else "lib"
+            archive.symlink(f"usr/{place}/{name}", f"/usr/lib/{path.parent.name}/{name}")
+        todo += _needed(readelf, path)
+
+
+def _base(tree: Path, modules: Sequence[kmod.Module], version: str) -> cpio.Archive:
+    """Returns the part of dom0's root file system that is the same in all runs."""
+    archive = cpio.Archive()
+    for name in ("bin", "sbin", "lib", "lib64"):
+        archive.directory(f"usr/{name}")
+        archive.symlink(name, f"usr/{name}")
+    for name in ("dev", "opt", "proc", "root", "run", "sys"):
+        archive.directory(name)
+    archive.directory("tmp", 0o1777)
+    # The kernel opens it before /dev is there.
+    archive.device("dev/console", 0o600, 5, 1)
+    archive.data("etc/passwd", PASSWD.encode())
+    archive.data("etc/group", GROUP.encode())
+    archive.data("init", INIT.read_bytes(), 0o755)
+    busybox = next(tree.glob("**/bin/busybox"))
+    archive.data("usr/bin/busybox", busybox.read_bytes(), 0o755)
+    _add_libraries(archive, tree, busybox)
+    for module in modules:
+        archive.data(f"usr/lib/modules/{version}/{module.path}", module.content)
+    return archive
+
+
+def make(linux: Path, xen: Path) -> Image:
+    """Returns the image for a LINUX and a XEN tree, made once per content."""
+    version = fetch.kernel_version(linux)
+    modules = kmod.installed(linux / "lib/modules" / version, MODULES)
+    trees = hashlib.sha256(f"{linux.name} {xen.name}".encode()).hexdigest()[:12]
+    recipe = hashlib.sha256()
+    for name in ("cpio.py", "dom0-init", "image.py", "kmod.py"):
+        recipe.update((HERE / name).read_bytes())
+    final = host.CACHE / f"image-{trees}-{recipe.hexdigest()[:12]}"
+    image = Image(final / "xen", final / "kernel", final / "base.cpio", version, modules)
+    if final.is_dir():
+        return image
+    with host.locked("image"):
+        if final.is_dir():
+            return image
+        partial = host.CACHE / "partial-image"
+        for old in [partial, *host.CACHE.glob(f"image-{trees}-*")]:
+            shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir()
+        packed = next(iter(xen.glob("boot/xen-*.gz")))
+        (partial / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
+        kernel = (linux / f"boot/vmlinuz-{version}").read_bytes()
+        (partial / "kernel").write_bytes(unpack_kernel(kernel))
+        with (partial / "base.cpio").open("wb") as file:
+            _base(xen, modules, version).write(file)
+        os.rename(partial, final)
+    return image
+
+
+def overlay(
+    image: Image, modules: Sequence[kmod.Module], files: cpio.Archive
+) -> cpio.Archive:
+    """Completes the archive of what one run adds to the base."""
+    root = f"usr/lib/modules/{image.version}"
+    for module in modules:
+        files.data(f"{root}/{module.path}", module.content)
+    files.data(f"{root}/modules.dep", kmod.modules_dep([*image.modules, *modules]))
+    return files

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One machine: QEMU with Xen and dom0 in it, from power-on to its verdict."""
+
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cpio
+import host
+import image as images
+import kmod
+from console import Console, open_log
+from failure import Failure, Status
+
+Sink = Callable[[bytes], None]
+
+MEMORY = "2048"
+# Less makes the boot faster: dom0's kernel sets up each page.
+DOM0_MEMORY = "768M"
+# oops=panic ends a machine that would go on with a lock held.
+DOM0_OPTIONS = "console=hvc0 earlyprintk=xen loglevel=8 oops=panic panic=-1"
+XEN_OPTIONS = (
+    f"console=com1 dom0_mem={DOM0_MEMORY},max:{DOM0_MEMORY} dom0_max_vcpus=2 "
+    "loglvl=all guest_loglvl=all"
+)
+CPU = {"tcg": "qemu64,+svm,+npt", "kvm": "host"}
+
+# Seconds that a machine gets to end after it has no more to say.
+GRACE = 30.0
+CRASH_GRACE = 1.0
+KEPT_LOGS = 100
+
+# What dom0-init writes to the kernel's log.
+COMMAND_STARTS = "xenlab: the command starts"
+COMMAND_ENDED = "xenlab: the command has ended"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may choose about a machine."""
+
+    driver: str = "ours"
+    accel: str = "tcg"
+    timeout: float = 120.0
+    kernel: Path | None = None
+    xen_append: str = ""
+    append: str = ""
+    log: Path | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run adds to the image."""
+
+    modules: Sequence[kmod.Module] = ()
+    files: cpio.Archive = field(default_factory=cpio.Archive)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run ended, and the evidence."""
+
+    status: Status
+    message: str
+    log: Path
+    evidence: Sequence[str] = ()
+    # The command's own status, if it came to an end.
+    exit_status: int | None = None
+
+    def failure(self) -> Failure:
+        """Returns the exception that reports it."""
+        message = f"{self.message} (console log: {self.log})"
+        return Failure(self.status, message, self.evidence)
+
+
+def _log_path(options: Options, purpose: str) -> Path:
+    if options.log is not None:
+        return options.log
+    logs = host.directory(host.BUILD / "logs")
+    for old in sorted(logs.glob("*.log"))[:-KEPT_LOGS]:
+        old.unlink(missing_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return logs / f"{stamp}-{os.getpid()}-{purpose}-{options.driver}.log"
+
+
+def _escape(text: str) -> str:
+    """Protects commas from QEMU's option parser."""
+    return text.replace(",", ",,")
+
+
+def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[str]:
+    """Returns the QEMU command line, but for its serial port and its channels."""
+    if options.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise Failure(
+            Status.TOOL,
+            "/dev/kvm cannot be opened: --accel kvm needs a processor with (nested) "
+            "virtualisation and membership of the group kvm",
+        )
+    kernel = options.kernel or image.kernel
+    dom0 = f"{kernel} {DOM0_OPTIONS} {options.append}".strip()
+    return [
+        host.tool("qemu-system-x86_64"),
+        *("-accel", options.accel),
+        *("-machine", "q35"),
+        *("-cpu", CPU[options.accel]),
+        *("-m", MEMORY),
+        *("-smp", "2"),
+        *("-display", "none"),
+        "-nodefaults",
+        "-no-reboot",
+        *("-kernel", str(image.xen)),
+        *("-initrd", f"{_escape(dom0)},{_escape(str(initrd))}"),
+        *("-append", f"{XEN_OPTIONS} {options.xen_append}".strip()),
+    ]
+
+
+def _config(options: Options, mode: str) -> bytes:
+    values = {
+        "DRIVER": options.driver,
+        "MODE": mode,
+        "TIMEOUT": str(int(options.timeout)),
+    }
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items()).encode()
+
+
+def _write_initrd(path: Path, image: images.Image, load: Load) -> None:
+    """Writes the base archive and the run's own one, which the kernel unpacks in turn."""
+    archive = images.overlay(image, load.modules, load.files)
+    with path.open("wb") as file:
+        file.write(image.base.read_bytes())
+        archive.write(file)
+
+
+class Run:
+    """A machine while it runs."""
+
+    def __init__(self, console: Console, sink: Sink, deadline: float) -> None:
+        self.console = console
+        self.sink = sink
+        self.deadline = deadline
+        self.timed_out = False
+        self.reported = ""
+        self._selector = selectors.DefaultSelector()
+
+    def watch(self, fd: int, take: Callable[[bytes], None]) -> None:
+        """Has a descriptor read until its end."""
+        self._selector.register(fd, selectors.EVENT_READ, take)
+
+    def status(self, data: bytes) -> None:
+        """Takes what dom0 reports."""
+        self.reported += data.decode("utf-8", errors="replace")
+
+    def report(self, word: str) -> str | None:
+        """Returns the rest of dom0's report that begins with a word."""
+        *whole, _ = self.reported.split("\n")
+        for line in whole:
+            if line.split(" ")[0] == word:
+                return line.removeprefix(word).strip()
+        return None
+
+    def loop(self, child: subprocess.Popen[bytes]) -> None:
+        """Reads until the machine has ended, or ends it at the deadline."""
+        limit = self.deadline
+        graced = False
+        while self._selector.get_map():
+            done = self.report("exit") is not None or self.report("fail") is not None
+            crashed = self.console.end is not None
+            if not graced and (done or crashed):
+                grace = CRASH_GRACE if crashed else GRACE
+                limit = min(limit, time.monotonic() + grace)
+                graced = True
+            wait = limit - time.monotonic()
+            if wait <= 0 and child.poll() is None:
+                self.timed_out = not crashed
+                child.kill()
+                limit = float("inf")
+            for key, _ in self._selector.select(max(0.0, min(wait, 1.0))):
+                self._read(key)
+
+    def _read(self, key: selectors.SelectorKey) -> None:
+        try:
+            data = os.read(key.fd, 65536)
+        except ConnectionResetError:
+            data = b""
+        if data:
+            key.data(data)
+        else:
+            self._selector.unregister(key.fd)
+
+
+def judge(run: Run, log: Path, timeout: float, qemu_status: int) -> Verdict:
+    """Says how a run ended; what explains most comes first."""
+    console = run.console
+    exit_text = run.report("exit")
+    exit_status = int(exit_text) if exit_text is not None else None
+
+    def verdict(status: Status, message: str, evidence: Sequence[str]) -> Verdict:
+        return Verdict(status, message, log, evidence, exit_status)
+
+    if console.xen_crash is not None:
+        line = console.lines[console.xen_crash]
+        return verdict(
+            Status.XEN, f"Xen crashed: {line}", console.excerpt(console.xen_crash, 5)
+        )
+    if console.splat is not None:
+        line = console.lines[console.splat]
+        return verdict(
+            Status.SPLAT, f"kernel splat in dom0: {line}", console.excerpt(console.splat)
+        )
+    failed = run.report("fail")
+    if failed is not None:
+        return verdict(Status.DRIVER, f"dom0 was not set up: {failed}", console.tail())
+    if run.timed_out:
+        if exit_status is not None:
+            message = f"dom0 did not power off within {GRACE:.0f} s"
+        elif run.report("start") is not None:
+            message = f"the command did not end within the time limit of {timeout:.0f} s"
+        else:
+            message = f"dom0 did not come up within the time limit of {timeout:.0f} s"
+        return verdict(Status.TIMEOUT, message, console.tail())
+    if exit_status is None:
+        message = "the machine ended without reporting a result"
+        if console.end is not None:
+            message += f": {console.lines[console.end]}"
+        elif qemu_status != 0:
+            message += f" (QEMU's status {qemu_status})"
+        return verdict(Status.SILENT, message, console.tail())
+    if exit_status != 0:
+        return verdict(
+            Status.COMMAND,
+            f"the command failed with status {exit_status}",
+            console.between(COMMAND_STARTS, COMMAND_ENDED),
+        )
+    return verdict(Status.GOOD, "the command succeeded", ())
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Makes a directory for one run; removes those of runs that were killed."""
+    runs = host.directory(host.BUILD / "runs")
+    for old in runs.iterdir():
+        if not Path("/proc", old.name.partition("-")[0]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=runs)
+
+
+def boot(
+    options: Options,
+    image: images.Image,
+    load: Load,
+    command: str,
+    sink: Sink,
+    purpose: str = "run",
+) -> Verdict:
+    """Boots a machine, runs a shell command in dom0 and says how it ended."""
+    load.files.data("etc/xenlab/config", _config(options, "command"))
+    load.files.data("etc/xenlab/command", command.encode() + b"\n")
+    log = _log_path(options, purpose)
+    pairs = {name: socket.socketpair() for name in ("out", "status")}
+    with _scratch() as scratch, open_log(log) as log_file:
+        initrd = Path(scratch) / "initrd"
+        _write_initrd(initrd, image, load)
+        argv = [
+            *qemu_command(options, image, initrd),
+            *("-serial", "stdio"),
+            *("-device", "virtio-serial-pci"),
+        ]
+        for name, (_, theirs) in pairs.items():
+            argv += [
+                *("-chardev", f"socket,id={name},fd={theirs.fileno()}"),
+                *("-device", f"virtserialport,chardev={name},name=xenlab.{name}"),
+            ]
+        start = time.monotonic()
+        run = Run(Console(log_file), sink, start + options.timeout)
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno() for _, theirs in pairs.values()],
+            # Ctrl-C on the terminal is for xenlab, which then ends QEMU.
+            process_group=0,
+            preexec_fn=host.die_with_parent,
+        )
+        try:
+            for _, theirs in pairs.values():
+                theirs.close()
+            assert child.stdout is not None
+            run.watch(child.stdout.fileno(), run.console.feed)
+            run.watch(pairs["out"][0].fileno(), sink)
+            run.watch(pairs["status"][0].fileno(), run.status)
+            run.loop(child)
+            child.wait()
+        finally:
+            child.kill()
+            child.wait()
+            run.console.finish()
+            for ours, _ in pairs.values():
+                ours.close()
+    return judge(run, log, options.timeout, child.returncode)
+
+
+def shell(options: Options, image: images.Image, load: Load) -> Path:
+    """Boots a machine with its console on this terminal; returns the log's path."""
+    load.files.data("etc/xenlab/config", _config(options, "shell"))
+    log = _log_path(options, "shell")
+    with _scratch() as scratch:
+        initrd = Path(scratch) / "initrd"
+        _write_initrd(initrd, image, load)
+        argv = [
+            *qemu_command(options, image, initrd),
+            *("-chardev", f"stdio,id=console,mux=on,signal=off,logfile={_escape(str(log))}"),
+            *("-serial", "chardev:console"),
+            *("-mon", "chardev=console"),
+            *("-device", "virtio-serial-pci"),
+        ]
+        for name in ("out", "status"):
+            argv += [
+                *("-chardev", f"null,id={name}"),
+                *("-device", f"virtserialport,chardev={name},name=xenlab.{name}"),
+            ]
+        with subprocess.Popen(argv, preexec_fn=host.die_with_parent) as child:
+            previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                child.wait(timeout=options.timeout)
+            except subprocess.TimeoutExpired as expired:
+                raise Failure(
+                    Status.TIMEOUT,
+                    f"the shell's time limit of {options.timeout:.0f} s passed "
+                    f"(console log: {log})",
+                ) from expired
+            finally:
+                # Unlike SIGKILL, this lets QEMU put the terminal right.
+                child.terminate()
+                signal.signal(signal.SIGINT, previous)
+    return log

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Drivers broken on purpose: each must turn the tests red that its patch names."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import build
+import cpio
+import fetch
+import host
+import image as images
+import ktap
+import machine
+import programs
+import suite
+from failure import Failure, Status
+
+PATCHES = Path(__file__).resolve().parent / "mutants"
+SCRATCH = host.BUILD / "mutants"
+
+# What a build of the modules reads.
+SOURCES = (
+    "Kbuild",
+    "Kconfig",
+    "Makefile",
+    "compat",
+    "drivers",
+    "include",
+    "tools/testing/selftests/xen/test_modules",
+    "tools/testing/xenlab/check-symvers",
+)
+
+# In dom0: one directory of modules for each driver.
+DIRECTORY = "/opt/mutants"
+# Stands for the driver as it is; no patch file has such a name.
+INTACT = "/"
+
+# Exchanges the driver; the argument is the directory with its modules.
+EXCHANGE = f"""
+exchange() {{
+	if grep -q ' /proc/xen ' /proc/mounts; then
+		umount /proc/xen || return 1
+	fi
+	for module in test_xen_dm_op xenfs xen_privcmd xen_dm_op; do
+		if [ -d /sys/module/$module ]; then
+			rmmod $module || return 1
+		fi
+	done
+	insmod "$1/xen-dm-op.ko" && insmod "$1/xen-privcmd.ko" || return 1
+	modprobe xenfs && mount -t xenfs xenfs /proc/xen || return 1
+	cp "$1/{build.TEST_MODULE}.ko" {programs.DIRECTORY}/
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A patch that breaks the driver, and what must notice."""
+
+    name: str
+    breaks: str
+    # Program and test.
+    red: Sequence[tuple[str, str]]
+    patch: Path
+
+    @property
+    def programs(self) -> list[str]:
+        """The test programs to run, each once."""
+        return sorted({program for program, _ in self.red})
+
+
+@dataclass(frozen=True)
+class Build:
+    """The modules of one driver to be tried, built."""
+
+    name: str
+    programs: Sequence[str]
+    modules: Sequence[tuple[str, bytes]]
+
+
+def parse(name: str, text: str, path: Path) -> Mutant:
+    """Reads the header lines of a patch."""
+    breaks = ""
+    red: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if line.startswith(("diff ", "--- ")):
+            break
+        key, _, value = line.partition(":")
+        words = value.split()
+        if key == "Breaks":
+            breaks = value.strip()
+        elif key == "Red":
+            if len(words) != 2:
+                raise Failure(
+                    Status.USAGE, f"{path}: not 'Red: PROGRAM TEST': {line.strip()}"
+                )
+            red.append((words[0], words[1]))
+    if not breaks or not red:
+        raise Failure(
+            Status.USAGE, f"{path} needs a 'Breaks: ...' and a 'Red: PROGRAM TEST' line"
+        )
+    return Mutant(name, breaks, red, path)
+
+
+def choose(wanted: Sequence[str]) -> list[Mutant]:
+    """Reads the wanted patches, or all of them."""
+    there = {path.stem: path for path in sorted(PATCHES.glob("*.patch"))}
+    for name in wanted:
+        if name not in there:
+            known = " ".join(there) or "none"
+            raise Failure(
+                Status.USAGE, f"there is no mutant {name}; there are: {known}"
+            )
+    if not there:
+        raise Failure(Status.USAGE, f"there are no patches in {PATCHES}")
+    return [
+        parse(name, there[name].read_text(encoding="utf-8"), there[name])
+        for name in list(wanted) or there
+    ]
+
+
+def _refresh(target: Path) -> None:
+    """Makes a directory hold the sources as they are, and nothing else.
+
+    Only what differs is written, with a new time stamp: make then builds again
+    what a patch, or its removal, has changed, and nothing more.
+    """
+    wanted: dict[Path, Path] = {}
+    for name in SOURCES:
+        source = host.REPO / name
+        found = [source] if source.is_file() else source.rglob("*")
+        for path in found:
+            if path.is_file():
+                wanted[target / path.relative_to(host.REPO)] = path
+    for path in list(target.rglob("*")):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, source in wanted.items():
+        content = source.read_bytes()
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            shutil.copymode(source, path)
+
+
+def _build(name: str, patch: Path | None, linux: Path, used: Sequence[str]) -> Build:
+    """Builds the modules from a copy of the sources, patched or as they are."""
+    source = host.directory(SCRATCH / "source")
+    _refresh(source)
+    if patch is not None:
+        host.command(
+            f"applying {patch.name}",
+            [
+                *(host.tool("patch"), "-p1", "-F0", "--no-backup-if-mismatch"),
+                *("-r", "-", "-d", str(source), "-i", str(patch)),
+            ],
+        )
+    built = build.modules(linux, source, SCRATCH / "modules")
+    files = [
+        (f"{module}.ko", built.file(module).read_bytes())
+        for module in (*build.MODULES, build.TEST_MODULE)
+    ]
+    return Build(name, used, files)
+
+
+def section(name: str, program: str) -> str:
+    """Returns the name of the output section of one program with one driver."""
+    return f"{name} {program}"
+
+
+def script(builds: Sequence[Build]) -> str:
+    """Returns the shell script that tries one driver after the other."""
+    parts = [EXCHANGE]
+    for number, item in enumerate(builds):
+        load = section(item.name, "load")
+        parts.append(programs.begin(load))
+        parts.append(f"exchange {DIRECTORY}/{number} 2>&1")
+        parts.append(programs.end())
+        parts.append("if [ $xenlab_status = 0 ]; then")
+        for program in item.programs:
+            parts.append(programs.begin(section(item.name, program)))
+            parts.append(programs.run(program))
+            parts.append(programs.end())
+        parts.append("fi")
+    return "\n".join(parts)
+
+
+def _boot(
+    options: machine.Options,
+    trees: tuple[Path, Path],
+    directory: Path,
+    builds: Sequence[Build],
+) -> tuple[dict[str, programs.Section], machine.Verdict]:
+    """Tries drivers in one boot; returns what came back, by section name."""
+    linux, xen = trees
+    files = cpio.Archive()
+    built = build.modules(linux)
+    suite.put(files, directory, built)
+    for number, item in enumerate(builds):
+        for name, content in item.modules:
+            files.data(f"{DIRECTORY}/{number}/{name}", content)
+    sections = programs.Sections()
+    verdict = machine.boot(
+        options,
+        images.make(linux, xen),
+        machine.Load(built.modules(), files),
+        script(builds),
+        sections,
+        "mutants",
+    )
+    sections.finish()
+    return {item.name: item for item in sections.all}, verdict
+
+
+def outcomes(
+    name: str, tests: Sequence[tuple[str, str]], sections: dict[str, programs.Section]
+) -> dict[tuple[str, str], str]:
+    """Returns in a word how each test went with a driver."""
+    shown = {}
+    for program, test in tests:
+        ran = sections.get(section(name, program))
+        results = ran.report().results if ran is not None else []
+        found = [result for result in results if result.name == test]
+        shown[program, test] = found[0].outcome.value if found else "did not run"
+    return shown
+
+
+def _judge(
+    mutant: Mutant, sections: dict[str, programs.Section], died: machine.Verdict | None
+) -> list[str]:
+    """Returns what is wrong with a mutant that was tried."""
+    loaded = sections[section(mutant.name, "load")]
+    if loaded.status not in (0, None):
+        return ["its modules do not load:", *loaded.lines]
+    wrong = [
+        f"{program} {test} {outcome}, and should have failed"
+        for (program, test), outcome in outcomes(
+            mutant.name, mutant.red, sections
+        ).items()
+        if outcome != ktap.Outcome.FAIL.value
+    ]
+    if died is not None:
+        wrong.append(f"the machine ended: {died.message} (console log: {died.log})")
+    return wrong
+
+
+def _show(name: str, wrong: Sequence[str], text: str) -> ktap.Counts:
+    if not wrong:
+        print(f"  {name}: {text}", flush=True)
+        return ktap.Counts(passed=1)
+    print(f"  FAIL {name}: {text}", flush=True)
+    for line in wrong:
+        print(f"      {line}", flush=True)
+    return ktap.Counts(failed=1)
+
+
+def _check_intact(
+    chosen: Sequence[Mutant], sections: dict[str, programs.Section]
+) -> ktap.Counts:
+    """The tests that the mutants name must pass on the driver as it is."""
+    tests = sorted({test for mutant in chosen for test in mutant.red})
+    wrong = [
+        f"{program} {test} {outcome}, and should have passed"
+        for (program, test), outcome in outcomes(INTACT, tests, sections).items()
+        if outcome != ktap.Outcome.PASS.value
+    ]
+    return _show("the driver as it is", wrong, f"{len(tests)} named tests pass")
+
+
+def _build_all(
+    chosen: Sequence[Mutant], linux: Path
+) -> tuple[list[Build], ktap.Counts]:
+    """Builds all mutants; those that cannot be built are reported and left out."""
+    counts = ktap.Counts()
+    builds = []
+    with host.locked("mutants"):
+        for number, mutant in enumerate(chosen, start=1):
+            host.say(f"building mutant {mutant.name} ({number} of {len(chosen)})")
+            try:
+                builds.append(
+                    _build(mutant.name, mutant.patch, linux, mutant.programs)
+                )
+            except Failure as failure:
+                wrong = [str(failure), *failure.evidence]
+                counts += _show(mutant.name, wrong, mutant.breaks)
+        everything = sorted({name for mutant in chosen for name in mutant.programs})
+        builds.insert(0, _build(INTACT, None, linux, everything))
+    return builds, counts
+
+
+def run(
+    options: machine.Options, wanted: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Tries the wanted mutants, or all of them."""
+    chosen = choose(wanted)
+    by_name = {mutant.name: mutant for mutant in chosen}
+    trees = fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
+    directory = build.selftests(trees[1])
+    for mutant in chosen:
+        suite.choose(directory, mutant.programs)
+    builds, counts = _build_all(chosen, trees[0])
+
+    pending = builds
+    while pending:
+        sections, verdict = _boot(options, trees, directory, pending)
+        if pending[0].name == INTACT:
+            counts += _check_intact(chosen, sections)
+        tried = [
+            item for item in pending if section(item.name, "load") in sections
+        ]
+        finished = verdict.exit_status is not None
+        if not tried:
+            return counts + ktap.Counts(failed=1), [verdict.failure()]
+        for item in tried:
+            if item.name == INTACT:
+                continue
+            died = None if finished or item is not tried[-1] else verdict
+            mutant = by_name[item.name]
+            counts += _show(
+                item.name, _judge(mutant, sections, died), mutant.breaks
+            )
+        pending = [] if finished else pending[len(tried) :]
+        if pending and tried[-1].name == INTACT:
+            return counts, [verdict.failure()]
+    return counts, []

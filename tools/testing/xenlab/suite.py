@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The selftests: built, run in dom0, judged."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import build
+import cpio
+import fetch
+import image as images
+import kmod
+import ktap
+import machine
+import programs
+from failure import Failure, Status
+
+SKIPS = Path(__file__).resolve().parent / "skips"
+
+
+def names(directory: Path) -> list[str]:
+    """Returns the test programs in a directory, in the order they run."""
+    return sorted(
+        path.name
+        for path in directory.glob("*_test")
+        if path.is_file() and path.stat().st_mode & 0o100
+    )
+
+
+def choose(directory: Path, wanted: Sequence[str]) -> list[str]:
+    """Returns the wanted test programs, or all of them."""
+    there = names(directory)
+    for name in wanted:
+        if name not in there:
+            raise Failure(
+                Status.USAGE,
+                f"there is no test program {name}; there are: {' '.join(there)}",
+            )
+    if not there:
+        raise Failure(Status.BUILD, "building the selftests made no test program")
+    return list(wanted) or there
+
+
+def read_skips(driver: str) -> dict[str, set[str]]:
+    """Reads the skips that a run with a driver permits."""
+    path = SKIPS / driver
+    try:
+        return ktap.read_skips(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ktap.SkipListError as error:
+        raise Failure(Status.USAGE, f"{path}, {error}") from error
+
+
+def put(files: cpio.Archive, directory: Path, built: build.Built) -> None:
+    """Adds the test programs, their helpers and modules to what dom0 gets."""
+    for path in sorted(directory.iterdir()):
+        if path.is_file() and path.stat().st_mode & 0o100:
+            files.copy(f"{programs.DIRECTORY}/{path.name}", path)
+    test_module = built.file(build.TEST_MODULE)
+    files.copy(f"{programs.DIRECTORY}/{test_module.name}", test_module)
+
+
+def modules(driver: str, built: build.Built) -> list[kmod.Module]:
+    """Returns the modules that dom0 gets for the tests.
+
+    The stock driver runs beside our xen-dm-op, which the test module needs.
+    """
+    ours = built.modules()
+    if driver == "ours":
+        return ours
+    return [module for module in ours if module.name != "xen_privcmd"]
+
+
+def _show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Counts:
+    """Prints a program's line and its failures as soon as it has ended."""
+    counts, lines = ktap.judge(section.report(), permitted)
+    print(f"  {section.name}: {counts} ({section.seconds:.1f} s)", flush=True)
+    for line in lines:
+        print(f"  {line}", flush=True)
+    return counts
+
+
+def run_driver(
+    options: machine.Options, wanted: Sequence[str]
+) -> tuple[ktap.Counts, Failure | None]:
+    """Runs the tests with one driver, in one boot."""
+    linux, xen = fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
+    built = build.modules(linux)
+    directory = build.selftests(xen)
+    chosen = choose(directory, wanted)
+    permitted = read_skips(options.driver)
+    for program in permitted:
+        if program not in names(directory):
+            raise Failure(
+                Status.USAGE,
+                f"{SKIPS / options.driver} names {program}, which is no test program",
+            )
+    files = cpio.Archive()
+    put(files, directory, built)
+    total = ktap.Counts()
+
+    def done(section: programs.Section) -> None:
+        nonlocal total
+        total += _show(section, permitted)
+
+    print(f"driver {options.driver}:", flush=True)
+    sections = programs.Sections(done)
+    verdict = machine.boot(
+        options,
+        images.make(linux, xen),
+        machine.Load(modules(options.driver, built), files),
+        programs.script(chosen),
+        sections,
+        "test",
+    )
+    sections.finish()
+    ran = {section.name for section in sections.all}
+    for name in chosen:
+        if name not in ran:
+            print(f"  FAIL {name}: did not run", flush=True)
+            total += ktap.Counts(failed=1)
+    if verdict.status is Status.GOOD:
+        return total, None
+    return total + ktap.Counts(failed=1), verdict.failure()
+
+
+def run(
+    options: machine.Options, drivers: Sequence[str], wanted: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the tests with each driver."""
+    total = ktap.Counts()
+    failures = []
+    for driver in drivers:
+        counts, failure = run_driver(replace(options, driver=driver), wanted)
+        total += counts
+        if failure is not None:
+            failures.append(failure)
+    return total, failures

@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real Xen and a real dom0 in QEMU: fetch, build, boot, run, report."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+# Compiled Python belongs below build/ like all that is made.
+sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
+
+import build
+import cpio
+import fetch
+import host
+import image as images
+import ktap
+import machine
+import programs
+import suite
+from failure import MEANING, Failure, Status
+
+DESCRIPTION = """\
+Boots Debian's Xen with Debian's kernel as dom0 in QEMU, without virtualisation
+hardware, and runs things there. What is fetched and built stays below build/."""
+
+EXAMPLES = """\
+examples:
+  xenlab.py run -- 'uname -r; ls -l /dev/xen'
+  xenlab.py run --driver stock --selftests -- /opt/xen-selftests/restrict_test
+  xenlab.py test --driver both
+  xenlab.py shell"""
+
+
+def _statuses() -> str:
+    lines = [f"  {int(status):<3} {MEANING[status]}" for status in Status]
+    return "\n".join(["exit status:", *lines])
+
+
+def _trees() -> tuple[Path, Path]:
+    return fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
+
+
+def _options(args: argparse.Namespace) -> machine.Options:
+    kernel = Path(args.kernel).resolve() if args.kernel else None
+    if kernel is not None and not kernel.is_file():
+        raise Failure(Status.USAGE, f"--kernel {args.kernel}: there is no such file")
+    log = Path(args.log).resolve() if args.log else None
+    if log is not None and (log.is_dir() or not log.parent.is_dir()):
+        raise Failure(Status.USAGE, f"--log {args.log}: no file can be made there")
+    return machine.Options(
+        driver=args.driver,
+        accel=args.accel,
+        timeout=args.timeout,
+        kernel=kernel,
+        xen_append=args.xen_append,
+        append=args.append,
+        log=log,
+    )
+
+
+def _load(args: argparse.Namespace, linux: Path, xen: Path) -> machine.Load:
+    """Returns what the options and the driver add to dom0."""
+    files = cpio.Archive()
+    for name in args.add:
+        path = Path(name)
+        if not path.exists():
+            raise Failure(Status.USAGE, f"--add {name}: there is no such file")
+        files.copy(f"opt/{path.resolve().name}", path)
+    if args.selftests:
+        directory = build.selftests(xen)
+        built = build.modules(linux)
+        suite.put(files, directory, built)
+        return machine.Load(suite.modules(args.driver, built), files)
+    if args.driver == "ours":
+        return machine.Load(build.modules(linux).modules(), files)
+    return machine.Load((), files)
+
+
+def _sink(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _run(args: argparse.Namespace) -> int:
+    words: list[str] = args.command[args.command[:1] == ["--"] :]
+    if not words:
+        raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    options = _options(args)
+    linux, xen = _trees()
+    load = _load(args, linux, xen)
+    verdict = machine.boot(options, images.make(linux, xen), load, line, _sink)
+    if verdict.status is not Status.GOOD:
+        raise verdict.failure()
+    return Status.GOOD
+
+
+def _shell(args: argparse.Namespace) -> int:
+    options = _options(args)
+    linux, xen = _trees()
+    load = _load(args, linux, xen)
+    image = images.make(linux, xen)
+    host.say("to leave, say 'exit' in dom0's shell, or press Ctrl-A x at any time")
+    log = machine.shell(options, image, load)
+    host.say(f"the machine has ended (console log: {log})")
+    return Status.GOOD
+
+
+def _close(counts: ktap.Counts, failures: Sequence[Failure]) -> int:
+    """Ends a check: evidence, failures, counts; the first failure's status."""
+    for failure in failures:
+        _complain(failure)
+    sys.stderr.flush()
+    print(counts, flush=True)
+    if failures and failures[0].status is not Status.COMMAND:
+        return failures[0].status
+    return Status.COMMAND if counts.failed or not counts.passed else Status.GOOD
+
+
+def _test(args: argparse.Namespace) -> int:
+    drivers = ("ours", "stock") if args.driver == "both" else (args.driver,)
+    counts, failures = suite.run(_options(args), drivers, args.program)
+    return _close(counts, failures)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    options = _options(args)
+    linux, xen = _trees()
+    modules = build.modules(linux).modules() if args.driver == "ours" else []
+    files = cpio.Archive()
+    files.copy("opt/xen-selftests/demo", build.demo(xen))
+    verdict = machine.boot(
+        options,
+        images.make(linux, xen),
+        machine.Load(modules, files),
+        "/opt/xen-selftests/demo",
+        _sink,
+        "demo",
+    )
+    if verdict.status is not Status.GOOD:
+        raise verdict.failure()
+    return Status.GOOD
+
+
+def _setup(args: argparse.Namespace) -> int:
+    del args
+    host.setup()
+    return Status.GOOD
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    by_name = {spec.name: spec for spec in fetch.SPECS}
+    for name in args.tree:
+        if name not in by_name:
+            raise Failure(Status.USAGE, f"{name}: not one of {', '.join(by_name)}")
+    for name in args.tree or by_name:
+        print(f"{name} {fetch.tree(by_name[name])}", flush=True)
+    return Status.GOOD
+
+
+def _path(args: argparse.Namespace) -> int:
+    if args.what == "kdir":
+        print(fetch.kernel_headers(fetch.tree(fetch.LINUX)))
+    elif args.what == "source":
+        print(fetch.kernel_source(fetch.tree(fetch.SOURCE)))
+    else:
+        print(fetch.tree(fetch.XEN))
+    return Status.GOOD
+
+
+def _mutants(args: argparse.Namespace) -> int:
+    import mutants  # only this command needs it
+
+    return _close(*mutants.run(_options(args), args.name))
+
+
+def _selfcheck(args: argparse.Namespace) -> int:
+    import selfcheck  # only this command needs it
+
+    del args
+    return _close(selfcheck.run(), [])
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text}")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Failure(Status.USAGE, f"{message}; '{self.prog} --help' says more")
+
+
+def _add_machine(
+    parser: argparse.ArgumentParser, drivers: Sequence[str], timeout: float
+) -> None:
+    parser.set_defaults(driver="ours", log=None)
+    if drivers:
+        parser.add_argument(
+            "--driver",
+            choices=drivers,
+            default="ours",
+            help="the privcmd module: ours, or stock, the distribution's",
+        )
+    parser.add_argument(
+        "--accel",
+        choices=("tcg", "kvm"),
+        default="tcg",
+        help="kvm needs nested virtualisation",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=timeout,
+        metavar="SECONDS",
+        help=f"time limit from power-on ({timeout:.0f})",
+    )
+    parser.add_argument("--kernel", metavar="FILE", help="boot another dom0 kernel")
+    parser.add_argument(
+        "--xen-append", default="", metavar="STRING", help="more options for Xen"
+    )
+    parser.add_argument(
+        "--append", default="", metavar="STRING", help="more options for dom0's kernel"
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log", metavar="FILE", help="console log (default: a new file in build/logs)"
+    )
+    parser.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="put a file or directory into dom0's /opt (may be repeated)",
+    )
+    parser.add_argument(
+        "--selftests",
+        action="store_true",
+        help=f"put the test programs into {programs.DIRECTORY}",
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="xenlab.py",
+        description=DESCRIPTION,
+        epilog=f"{EXAMPLES}\n\n{_statuses()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_statuses(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(function=function)
+        return command
+
+    add("setup", _setup, "install the Debian packages that this host lacks")
+
+    command = add("fetch", _fetch, "fetch and unpack Debian packages into the cache")
+    command.add_argument(
+        "tree", nargs="*", help="linux, xen or source (default: all of them)"
+    )
+
+    command = add("path", _path, "print a fetched directory, fetched first if need be")
+    command.add_argument(
+        "what",
+        choices=("kdir", "source", "sysroot"),
+        help="kernel headers for KDIR=, kernel source parts, C headers and libraries",
+    )
+
+    command = add("run", _run, "boot, run a shell command in dom0, power off")
+    _add_machine(command, ("ours", "stock"), 120)
+    _add_files(command)
+    command.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="[--] COMMAND...",
+        help="one word is a shell command line, several are one command",
+    )
+
+    command = add("shell", _shell, "boot with a shell in dom0 on this terminal")
+    _add_machine(command, ("ours", "stock"), 3600)
+    _add_files(command)
+
+    command = add("test", _test, "build the selftests and run them in dom0")
+    _add_machine(command, ("ours", "stock", "both"), 600)
+    command.add_argument("program", nargs="*", help="test programs (default: all)")
+
+    command = add("demo", _demo, "run the demo in dom0")
+    _add_machine(command, ("ours", "stock"), 120)
+
+    command = add("mutants", _mutants, "show that broken drivers fail the tests")
+    _add_machine(command, (), 1200)
+    command.add_argument("name", nargs="*", help="mutants (default: all)")
+
+    add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
+    return parser
+
+
+def _complain(failure: Failure) -> None:
+    sys.stdout.flush()
+    for line in failure.evidence:
+        print(f"  | {line}", file=sys.stderr)
+    print(f"xenlab: {failure}", file=sys.stderr)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends xenlab as an exception, so that QEMU and scratch files go too."""
+    del frame
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command; returns the exit status."""
+    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGHUP, _terminated)
+    os.umask(0o022)
+    try:
+        args = _parser().parse_args(arguments)
+        host.suite()
+        function: Callable[[argparse.Namespace], int] = args.function
+        return int(function(args))
+    except Failure as failure:
+        _complain(failure)
+        return failure.status
+    except KeyboardInterrupt:
+        print("xenlab: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Nobody reads on; the interpreter must not try to flush either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"xenlab: {error}", file=sys.stderr)
+        return Status.BUILD
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,586 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Unit tests of xenlab; they boot and fetch nothing."""
+
+import contextlib
+import io
+import lzma
+import struct
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+sys.dont_write_bytecode = True
+
+import console
+import cpio
+import fetch
+import host
+import image
+import kmod
+import ktap
+import machine
+import mutants
+import programs
+import suite
+import xenlab
+from failure import Failure, Status
+
+SPLATS = """\
+[    1.0] WARNING: CPU: 0 PID: 1 at mm/page_alloc.c:5534 __alloc_pages+0x23b/0x330
+[    1.0] ------------[ cut here ]------------
+[    1.0] BUG: Bad page map in process a  pte:8000000010001067 pmd:0
+[    1.0] BUG: unable to handle page fault for address: ffffffff
+[    1.0] BUG: kernel NULL pointer dereference, address: 0000000000000000
+[    1.0] kernel BUG at mm/memory.c:2345!
+[    1.0] invalid opcode: 0000 [#1] PREEMPT SMP NOPTI
+[    1.0] Oops: 0000 [#1] PREEMPT SMP NOPTI
+[    1.0] Internal error: Oops - BUG: 00000000f2000800 [#1] SMP
+[    1.0] general protection fault, probably for non-canonical address 0xdead
+[    1.0] BUG: KASAN: use-after-free in a+0x1/0x2
+[    1.0] BUG: KCSAN: data-race in a / b
+[    1.0] UBSAN: shift-out-of-bounds in a.c:1:2
+[    1.0] WARNING: possible circular locking dependency detected
+[    1.0] WARNING: suspicious RCU usage
+[    1.0] INFO: possible recursive locking detected
+[    1.0] INFO: task a:123 blocked for more than 30 seconds.
+[    1.0] rcu: INFO: rcu_preempt self-detected stall on CPU
+[    1.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [a:123]
+[    1.0] refcount_t: underflow; use-after-free.
+[    1.0] unchecked MSR access error: RDMSR from 0x1 at rIP: 0x1
+[    1.0] list_del corruption. prev->next should be a, but was b
+[    1.0] a: page allocation failure: order:10, mode:0x0
+[    1.0] Kernel panic - not syncing: Attempted to kill init!
+[    1.0] Call Trace:
+[    1.0] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+(XEN) Domain 0 (vcpu#0) crashed on cpu#0:
+(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds.
+"""
+
+# All of these were seen on clean boots, or come from user programs.
+CLEAN = """\
+[    1.0] PCI: Using host bridge windows from ACPI; if necessary, use "pci=nocrs" and report a bug
+[    1.0] AMD-Vi: AMD IOMMUv2 functionality not available on this system - This is not a bug.
+[    1.0] PM-Timer failed consistency check  (0xffffff) - aborting.
+[    1.0] rcu: \tRCU debug extended QS entry/exit.
+[    1.0] rcu: Hierarchical RCU implementation.
+[    1.0] traps: a_test[123] general protection fault ip:1 sp:2 error:0 in a_test
+[    1.0] a_test[123]: segfault at 0 ip 1 sp 2 error 4 in a_test
+[    1.0] xen_dm_op: loading out-of-tree module taints kernel.
+[    1.0] module verification failed: signature and/or required key missing
+(XEN) mtrr: your CPUs had inconsistent fixed MTRR settings
+(XEN) Guest Loglevel: Nothing (Rate-limited: Errors and warnings)
+(XEN) d0v0 Unhandled: vec 14, #PF[0000]
+"""
+
+HARNESS_61 = """\
+TAP version 13
+1..4
+# Starting 4 tests from 2 test cases.
+#  RUN           query.answers ...
+#            OK  query.answers
+ok 1 query.answers
+#  RUN           query.hvm.answers ...
+# query_test.c:12:answers:Expected 3 (3) == arg.vcpus (4)
+# answers: Test terminated by assertion
+#          FAIL  query.hvm.answers
+not ok 2 query.hvm.answers
+#  RUN           query.new_command ...
+#      SKIP      ENOTTY: this driver has no such command
+#            OK  query.new_command
+ok 3 # SKIP ENOTTY: this driver has no such command
+#  RUN           query.last ...
+#            OK  query.last
+ok 4 query.last
+# FAILED: 3 / 4 tests passed.
+# Totals: pass:2 fail:1 xfail:0 xpass:0 skip:1 error:0
+"""
+
+HARNESS_NEW = """\
+TAP version 13
+1..2
+# Starting 2 tests from 1 test cases.
+#  RUN           global.one ...
+#            OK  global.one
+ok 1 global.one
+#  RUN           global.two ...
+#      SKIP      no reason
+#            OK  global.two
+ok 2 global.two # SKIP no reason
+# PASSED: 2 / 2 tests passed.
+"""
+
+PATCH = """\
+Breaks: a bad pointer is not noticed.
+Red: dm_nr_vcpus_test arg.bad_pointer
+Red: restrict_test file.other
+
+--- a/drivers/xen/privcmd/main.c
++++ b/drivers/xen/privcmd/main.c
+Red: not a header any more
+"""
+
+
+def module(name: str, *depends: str) -> kmod.Module:
+    """Returns a module that says what it needs."""
+    modinfo = f"\0name={name}\0depends={','.join(depends)}\0".encode()
+    return kmod.Module(f"kernel/{name}.ko", b"\x7fELF" + modinfo)
+
+
+class ConsoleTest(unittest.TestCase):
+    """What is a splat, and what is not."""
+
+    def feed(self, *chunks: bytes) -> console.Console:
+        """Returns a console that was given chunks."""
+        result = console.Console(io.StringIO())
+        for chunk in chunks:
+            result.feed(chunk)
+        result.finish()
+        return result
+
+    def test_each_splat_is_seen(self) -> None:
+        for line in SPLATS.splitlines():
+            with self.subTest(line=line):
+                self.assertTrue(console.is_splat(line))
+
+    def test_clean_lines_are_no_splats(self) -> None:
+        for line in CLEAN.splitlines():
+            with self.subTest(line=line):
+                self.assertFalse(console.is_splat(line))
+                self.assertFalse(console.is_xen_crash(line))
+
+    def test_xen_crash_is_no_splat(self) -> None:
+        for line in (
+            "(XEN) Panic on CPU 0:",
+            "(XEN) Xen BUG at mm.c:12",
+            "(XEN) Assertion 'a < b' failed at c.c:1",
+            "(XEN) FATAL TRAP: vec 2, #NMI[0000]",
+        ):
+            with self.subTest(line=line):
+                self.assertTrue(console.is_xen_crash(line))
+                self.assertFalse(console.is_splat(line))
+
+    def test_dom0_cannot_fake_a_xen_crash(self) -> None:
+        self.assertFalse(console.is_xen_crash("[    1.0] Panic on CPU 0:"))
+
+    def test_xen_cuts_in_on_dom0(self) -> None:
+        line = "[    1.0] Oops: 0000 [#1] (XEN) Panic on CPU 0:"
+        self.assertTrue(console.is_splat(line))
+        self.assertTrue(console.is_xen_crash(line))
+
+    def test_line_in_pieces(self) -> None:
+        result = self.feed(b"a\r\n[    1.0] WARN", b"ING: CPU: 0\r\nlast")
+        self.assertEqual(result.lines, ["a", "[    1.0] WARNING: CPU: 0", "last"])
+        self.assertEqual(result.splat, 1)
+
+    def test_escapes_and_bad_bytes(self) -> None:
+        self.assertEqual(self.feed(b"\x1b[2Ja\xff\x00\r\n").lines, ["a\ufffd"])
+
+    def test_between(self) -> None:
+        result = self.feed(b"one\nstart\ntwo\nthree\nend\nfour\n")
+        self.assertEqual(result.between("start", "end"), ["two", "three"])
+        self.assertEqual(result.between("none", "end"), [])
+
+    def test_markers_are_those_of_dom0(self) -> None:
+        text = image.INIT.read_text(encoding="utf-8")
+        for marker in (machine.COMMAND_STARTS, machine.COMMAND_ENDED):
+            self.assertIn(f'echo "{marker}" >/dev/kmsg', text)
+
+
+class KtapTest(unittest.TestCase):
+    """Reading and judging what test programs print."""
+
+    def test_linux_61(self) -> None:
+        report = ktap.parse("query_test", HARNESS_61.splitlines(), 1)
+        self.assertEqual(
+            [(result.name, result.outcome.value) for result in report.results],
+            [
+                ("query.answers", "passed"),
+                ("query.hvm.answers", "failed"),
+                ("query.new_command", "skipped"),
+                ("query.last", "passed"),
+            ],
+        )
+        self.assertIn("Expected 3", report.results[1].output[0])
+        self.assertIn("ENOTTY", report.results[2].reason)
+        self.assertEqual(report.problems, [])
+
+    def test_newer_linux(self) -> None:
+        report = ktap.parse("a_test", HARNESS_NEW.splitlines(), 0)
+        self.assertEqual(report.problems, [])
+        self.assertEqual(report.results[1].name, "global.two")
+        self.assertEqual(report.results[1].outcome, ktap.Outcome.SKIP)
+        self.assertEqual(report.results[1].reason, "no reason")
+
+    def test_no_run_lines(self) -> None:
+        text = "TAP version 13\n1..2\nok 1 - first\nnot ok 2 second # TODO later\n"
+        report = ktap.parse("a_test", text.splitlines(), 1)
+        self.assertEqual([result.name for result in report.results], ["first", "second"])
+        self.assertEqual(report.results[1].outcome, ktap.Outcome.FAIL)
+
+    def problems(self, text: str, status: int | None) -> str:
+        """Returns the problems of a program as one text."""
+        return "\n".join(ktap.parse("a_test", text.splitlines(), status).problems)
+
+    def test_dying_programs(self) -> None:
+        good = "1..1\nok 1 a.b\n"
+        self.assertEqual(self.problems(good, 0), "")
+        self.assertIn("signal 11", self.problems(good, 139))
+        self.assertIn("time limit", self.problems(good, 143))
+        self.assertIn("did not come to an end", self.problems(good, None))
+        self.assertIn("exit status 1", self.problems(good, 1))
+        self.assertIn("exit status says skipped", self.problems(good, 4))
+
+    def test_missing_tests(self) -> None:
+        self.assertIn("2 tests planned, 1", self.problems("1..2\nok 1 a.b\n", 0))
+        self.assertIn("no test ran", self.problems("", 0))
+        self.assertIn("no test ran", self.problems("1..0\n", 0))
+        self.assertIn("planned no tests", self.problems("ok 1 a.b\n", 0))
+        cut = "\n".join(HARNESS_61.splitlines()[:8])
+        self.assertIn("query.hvm.answers has no result", self.problems(cut, 139))
+        self.assertIn("result 2 where 1", self.problems("1..1\nok 2 a.b\n", 0))
+        twice = "1..2\nok 1 a.b\nok 2 a.b\n"
+        self.assertIn("two tests are named a.b", self.problems(twice, 0))
+
+    def judge(self, text: str, status: int, skips: str) -> tuple[str, str]:
+        """Returns the counts and the failures as text."""
+        report = ktap.parse("query_test", text.splitlines(), status)
+        counts, lines = ktap.judge(report, ktap.read_skips(skips))
+        return str(counts), "\n".join(lines)
+
+    def test_permitted_skip(self) -> None:
+        counts, lines = self.judge(HARNESS_61, 1, "query_test query.new_command # why\n")
+        self.assertEqual(counts, "2 passed, 1 failed, 1 skipped")
+        self.assertIn("query.hvm.answers failed\n    # query_test.c:12", lines)
+
+    def test_skip_that_is_not_permitted(self) -> None:
+        counts, lines = self.judge(HARNESS_61, 1, "other_test query.new_command\n")
+        self.assertEqual(counts, "2 passed, 2 failed, 0 skipped")
+        self.assertIn("query.new_command skipped, which is not permitted", lines)
+
+    def test_listed_but_not_skipped(self) -> None:
+        text = "1..1\nok 1 a.b\n"
+        counts, lines = self.judge(text, 0, "query_test a.b\nquery_test a.c\n")
+        self.assertEqual(counts, "0 passed, 2 failed, 0 skipped")
+        self.assertIn("a.b passed, but is listed", lines)
+        self.assertIn("a.c is listed as a permitted skip, but did not run", lines)
+
+    def test_bad_skip_list(self) -> None:
+        for text in ("a_test\n", "a_test b.c d\n", "a_test b.c\na_test b.c\n"):
+            with self.subTest(text=text), self.assertRaises(ktap.SkipListError):
+                ktap.read_skips(text)
+
+
+class ProgramsTest(unittest.TestCase):
+    """Telling programs' outputs apart."""
+
+    def test_sections(self) -> None:
+        done: list[str] = []
+        sections = programs.Sections(lambda section: done.append(section.name))
+        sections(b"noise\n\n==xenlab== begin a_test\none\ntw")
+        sections(b"o\n\n==xenlab== end 3\n==xenlab== begin b_test\nthree")
+        sections.finish()
+        self.assertEqual(done, ["a_test", "b_test"])
+        first, second = sections.all
+        self.assertEqual((first.lines, first.status), (["one", "two", ""], 3))
+        self.assertEqual((second.lines, second.status), (["three"], None))
+
+    def test_begin_is_not_closed(self) -> None:
+        sections = programs.Sections()
+        sections(b"==xenlab== begin a\n==xenlab== begin b\n==xenlab== end 0\n")
+        self.assertEqual([item.status for item in sections.all], [None, 0])
+
+
+class KmodTest(unittest.TestCase):
+    """The order in which modules load."""
+
+    def test_modules_dep(self) -> None:
+        modules = [
+            module("xenfs", "xen-privcmd"),
+            module("xen-privcmd"),
+            module("virtio"),
+            kmod.Module("updates/xen-privcmd.ko", b"\0depends=xen-dm-op\0"),
+            kmod.Module("updates/xen-dm-op.ko", b"\0depends=\0"),
+        ]
+        lines = kmod.modules_dep(modules).decode().splitlines()
+        self.assertIn(
+            "kernel/xenfs.ko: updates/xen-privcmd.ko updates/xen-dm-op.ko", lines
+        )
+        self.assertIn("kernel/virtio.ko:", lines)
+        self.assertEqual(len(lines), 4)
+
+    def test_module_without_depends(self) -> None:
+        self.assertEqual(kmod.Module("a.ko", b"nothing").depends, [])
+
+
+class CpioTest(unittest.TestCase):
+    """The archive's format."""
+
+    def test_archive(self) -> None:
+        archive = cpio.Archive()
+        archive.data("etc/deep/file", b"hello")
+        archive.symlink("bin", "usr/bin")
+        archive.device("dev/console", 0o600, 5, 1)
+        file = io.BytesIO()
+        archive.write(file)
+        names = []
+        data = file.getvalue()
+        self.assertEqual(len(data) % 4, 0)
+        while data:
+            self.assertEqual(data[:6], b"070701")
+            fields = [int(data[i : i + 8], 16) for i in range(6, 110, 8)]
+            size, name_size = fields[6], fields[11]
+            names.append((data[110 : 110 + name_size - 1].decode(), fields[1]))
+            start = 110 + name_size + -(110 + name_size) % 4
+            data = data[start + size + -size % 4 :]
+        self.assertEqual(
+            names,
+            [
+                ("bin", 0o120777),
+                ("dev", 0o40755),
+                ("dev/console", 0o20600),
+                ("etc", 0o40755),
+                ("etc/deep", 0o40755),
+                ("etc/deep/file", 0o100644),
+                ("TRAILER!!!", 0),
+            ],
+        )
+
+
+class ImageTest(unittest.TestCase):
+    """The kernel inside a bzImage."""
+
+    def bz_image(self, payload: bytes) -> bytes:
+        """Returns a bzImage with one setup sector after the boot sector."""
+        header = bytearray(1024)
+        header[0x1F1] = 1
+        header[0x202:0x206] = b"HdrS"
+        struct.pack_into("<II", header, 0x248, 16, len(payload))
+        return bytes(header) + bytes(16) + payload
+
+    def test_xz(self) -> None:
+        packed = lzma.compress(b"\x7fELF kernel") + struct.pack("<I", 11)
+        self.assertEqual(image.unpack_kernel(self.bz_image(packed)), b"\x7fELF kernel")
+
+    def test_other_files_stay(self) -> None:
+        for content in (b"", b"\x7fELF", self.bz_image(b"\x28\xb5\x2f\xfd zstd")):
+            self.assertEqual(image.unpack_kernel(content), content)
+
+
+class FetchTest(unittest.TestCase):
+    """APT sources and cache names."""
+
+    TARGETS = (
+        "bookworm http://mirror.example/debian/\n"
+        "bookworm-updates http://mirror.example/debian/\n"
+        "bookworm-security http://mirror.example/security/\n"
+        "bookworm http://second.example/debian/\n"
+        "trixie cdrom://disc/\n"
+    )
+
+    def test_running_suite(self) -> None:
+        text = fetch.sources(self.TARGETS, "bookworm", "bookworm")
+        self.assertEqual(text.count("Types: deb\n"), 3)
+        self.assertIn("/security/\nSuites: bookworm-security\n", text)
+        self.assertNotIn("second", text)
+
+    def test_other_suite(self) -> None:
+        text = fetch.sources(self.TARGETS, "bookworm", "sid")
+        self.assertEqual(text.count("Types: deb\n"), 1)
+        self.assertIn("Suites: sid\n", text)
+
+    def test_no_lists(self) -> None:
+        for targets in ("", "trixie cdrom://disc/\n"):
+            with self.assertRaises(Failure) as caught:
+                fetch.sources(targets, "trixie", "trixie")
+            self.assertIn("apt-get update", str(caught.exception))
+
+    def test_name_follows_the_spec(self) -> None:
+        names = {
+            fetch.directory(fetch.LINUX, "bookworm", "amd64"),
+            fetch.directory(fetch.LINUX, "bookworm", "arm64"),
+            fetch.directory(fetch.LINUX, "trixie", "amd64"),
+            fetch.directory(fetch.XEN, "bookworm", "amd64"),
+        }
+        self.assertEqual(len(names), 4)
+
+    def test_image_and_headers_differ(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            (tree / "boot").mkdir()
+            (tree / "boot/vmlinuz-6.1.0-2-amd64").touch()
+            (tree / "usr/src/linux-headers-6.1.0-1-amd64").mkdir(parents=True)
+            with self.assertRaises(Failure) as caught:
+                fetch.LINUX.finish(tree)
+        self.assertIn("different versions", str(caught.exception))
+
+    def test_interrupted_fetch_leaves_nothing(self) -> None:
+        def interrupt(spec: fetch.Spec, suite: str, arch: str, target: Path) -> None:
+            del spec, suite, arch
+            target.mkdir()
+            raise KeyboardInterrupt
+
+        with tempfile.TemporaryDirectory() as scratch:
+            cache = Path(scratch) / "cache"
+            with (
+                mock.patch.object(host, "BUILD", Path(scratch)),
+                mock.patch.object(host, "CACHE", cache),
+                mock.patch.object(fetch, "_extract", interrupt),
+                contextlib.redirect_stderr(io.StringIO()),
+                self.assertRaises(KeyboardInterrupt),
+            ):
+                fetch.tree(fetch.XEN, "bookworm")
+            self.assertEqual(list(cache.iterdir()), [])
+
+
+class HostTest(unittest.TestCase):
+    """The host's kind, packages and tools."""
+
+    def suite_of(self, text: str) -> str:
+        """Returns the suite of a host with an os-release."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "os-release"
+            path.write_text(text, encoding="utf-8")
+            with mock.patch.object(host, "OS_RELEASE", path):
+                return host.suite()
+
+    def test_debian(self) -> None:
+        text = 'PRETTY_NAME="Debian"\nID=debian\nVERSION_CODENAME=bookworm\n'
+        self.assertEqual(self.suite_of(text), "bookworm")
+
+    def test_not_debian(self) -> None:
+        for text in ("", "ID=ubuntu\nID_LIKE=debian\n", "ID=debian\n"):
+            with self.subTest(text=text), self.assertRaises(Failure) as caught:
+                self.suite_of(text)
+            self.assertEqual(caught.exception.status, Status.NOT_DEBIAN)
+
+    def test_missing_packages(self) -> None:
+        status = "ii  gcc\nrc  make\nun  sparse\nii  libelf1:amd64\n"
+        wanted = ["gcc", "make", "sparse", "libelf1", "patch"]
+        self.assertEqual(
+            host.missing_packages(status, wanted), ["make", "sparse", "patch"]
+        )
+
+    def test_missing_tool_names_its_package(self) -> None:
+        with mock.patch.dict("os.environ", {"PATH": "/nonexistent"}):
+            with self.assertRaises(Failure) as caught:
+                host.tool("qemu-system-x86_64")
+        self.assertEqual(caught.exception.status, Status.TOOL)
+        self.assertIn("qemu-system-x86)", str(caught.exception))
+
+
+class MachineTest(unittest.TestCase):
+    """Which of several failures is told."""
+
+    def judge(
+        self, log: bytes, reported: bytes, timed_out: bool = False
+    ) -> machine.Verdict:
+        """Returns the verdict on a console log and a report."""
+        output = console.Console(io.StringIO())
+        run = machine.Run(output, lambda data: None, 0.0)
+        output.feed(log)
+        run.status(reported)
+        run.timed_out = timed_out
+        return machine.judge(run, Path("a.log"), 10.0, 0)
+
+    def test_verdicts(self) -> None:
+        splat = b"[    1.0] WARNING: CPU: 0\n"
+        crash = b"(XEN) Panic on CPU 0:\n"
+        for log, reported, timed_out, status in (
+            (b"", b"start\nexit 0\n", False, Status.GOOD),
+            (b"", b"start\nexit 3\n", False, Status.COMMAND),
+            (splat, b"start\nexit 0\n", False, Status.SPLAT),
+            (splat, b"start\n", True, Status.SPLAT),
+            (splat + crash, b"start\n", False, Status.XEN),
+            (b"", b"start\n", True, Status.TIMEOUT),
+            (b"", b"", True, Status.TIMEOUT),
+            (b"", b"start\nexit 0\n", True, Status.TIMEOUT),
+            (b"", b"start\n", False, Status.SILENT),
+            (b"", b"fail module xenfs does not load\n", False, Status.DRIVER),
+        ):
+            with self.subTest(log=log, reported=reported, timed_out=timed_out):
+                self.assertEqual(self.judge(log, reported, timed_out).status, status)
+
+    def test_half_a_report_does_not_count(self) -> None:
+        self.assertEqual(self.judge(b"", b"start\nexit 1").status, Status.SILENT)
+
+
+class MutantsTest(unittest.TestCase):
+    """Patches' headers, and what a boot says about them."""
+
+    def test_parse(self) -> None:
+        mutant = mutants.parse("name", PATCH, Path("name.patch"))
+        self.assertEqual(mutant.breaks, "a bad pointer is not noticed.")
+        self.assertEqual(mutant.programs, ["dm_nr_vcpus_test", "restrict_test"])
+        self.assertEqual(len(mutant.red), 2)
+
+    def test_bad_headers(self) -> None:
+        for text in ("", "Breaks: a\n", "Red: a b\n", "Breaks: a\nRed: a\n"):
+            with self.subTest(text=text), self.assertRaises(Failure):
+                mutants.parse("name", text, Path("name.patch"))
+
+    def test_outcomes(self) -> None:
+        ran = programs.Section("m a_test", "1..2\nok 1 x.y\nnot ok 2 x.z\n".split("\n"), 1)
+        tests = [("a_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.n"), ("b_test", "x.y")]
+        self.assertEqual(
+            list(mutants.outcomes("m", tests, {"m a_test": ran}).values()),
+            ["passed", "failed", "did not run", "did not run"],
+        )
+
+
+class SuiteTest(unittest.TestCase):
+    """Which test programs run."""
+
+    def test_choose(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            for name in ("b_test", "a_test", "helper", "old_test"):
+                (directory / name).touch(0o755)
+            (directory / "old_test").chmod(0o644)
+            self.assertEqual(suite.choose(directory, []), ["a_test", "b_test"])
+            self.assertEqual(suite.choose(directory, ["b_test"]), ["b_test"])
+            with self.assertRaises(Failure):
+                suite.choose(directory, ["c_test"])
+
+
+class CommandLineTest(unittest.TestCase):
+    """Bad usage is one line."""
+
+    def main(self, *arguments: str) -> tuple[int, str]:
+        """Returns the status and what is printed on stderr."""
+        shown = io.StringIO()
+        with contextlib.redirect_stderr(shown):
+            return xenlab.main(arguments), shown.getvalue()
+
+    def test_bad_usage(self) -> None:
+        for arguments in (
+            (),
+            ("fly",),
+            ("run",),
+            ("run", "--"),
+            ("run", "--driver", "none", "--", "true"),
+            ("run", "--timeout", "soon", "--", "true"),
+            ("run", "--timeout", "-1", "--", "true"),
+            ("run", "--kernel", "/nonexistent", "--", "true"),
+            ("run", "--log", "/nonexistent/log", "--", "true"),
+            ("fetch", "everything"),
+            ("path", "nowhere"),
+        ):
+            with self.subTest(arguments=arguments):
+                status, shown = self.main(*arguments)
+                self.assertEqual(status, Status.USAGE)
+                self.assertEqual(len(shown.splitlines()), 1, shown)
+
+    def test_help_names_each_status(self) -> None:
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown), self.assertRaises(SystemExit):
+            xenlab.main(["run", "--help"])
+        for status in Status:
+            self.assertRegex(shown.getvalue(), rf"(?m)^  {int(status)} ")
+
+
+if __name__ == "__main__":
+    unittest.main()
