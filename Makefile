@@ -36,3 +36,43 @@ kdir:
 	@test -e $(KDIR)/Makefile || { \
 		echo "no kernel headers in $(KDIR): apt-get install linux-headers-$(RELEASE), or name others with KDIR=" >&2; \
 		exit 1; }
+
+.PHONY: setup
+setup:
+	@$(XENLAB) setup
+
+.PHONY: demo
+demo: setup
+	@$(XENLAB) demo
+
+.PHONY: check
+check: setup
+	@tools/testing/xenlab/check
+
+.PHONY: mutants
+mutants: setup
+	@$(XENLAB) mutants
+
+.PHONY: lint
+lint: setup
+	@tools/testing/xenlab/lint --kernel-tree "$$($(XENLAB) path source)" \
+		--kdir "$$($(XENLAB) path kdir)" --sysroot "$$($(XENLAB) path sysroot)"
+
+.PHONY: docs
+docs: setup
+	@KERNEL_TREE="$$($(XENLAB) path source)" sphinx-build -q -W --keep-going -b html \
+		-d build/doctrees Documentation build/html
+
+.PHONY: clean
+clean:
+	@rm -rf build
+
+.PHONY: help
+help:
+	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
+	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
+	@echo 'make check     run all tests'
+	@echo 'make mutants   show that the tests fail when the driver is broken'
+	@echo 'make lint      check the sources; silent when clean'
+	@echo 'make docs      build the documentation into build/html'
+	@echo 'make clean     remove all that was built and downloaded'

@@ -25,14 +25,14 @@
  * still does for a destroyed domain while somebody holds its memory.
  *
  * Context: Any but NMI. One hypercall; takes no lock and does not sleep.
- * Return: 0, or
- *
- * * -ENODEV if this kernel does not run on Xen;
- * * -ESRCH if there is no such domain, or @domid is DOMID_SELF or reserved;
- * * -EPERM if this domain has no privilege over @domid, or is @domid itself;
- * * -EINVAL if it is an x86 PV domain;
- * * -EOPNOTSUPP if Xen is older than 4.15 or has no device-model support;
- * * any other error Xen may give, such as a security module's -EACCES.
+ * Return:
+ * * 0: Xen has answered;
+ * * -ENODEV: this kernel does not run on Xen;
+ * * -ESRCH: there is no such domain, or @domid is DOMID_SELF or reserved;
+ * * -EPERM: this domain has no privilege over @domid, or is @domid itself;
+ * * -EINVAL: it is an x86 PV domain;
+ * * -EOPNOTSUPP: Xen is older than 4.15 or has no device-model support;
+ * * any other: Xen's own error, such as a security module's -EACCES.
  */
 int xen_dm_nr_vcpus(domid_t domid, unsigned int *vcpus)
 {

@@ -22,6 +22,10 @@ struct privcmd_file {
 
 /**
  * union privcmd_arg - A command's argument, in the kernel's copy.
+ * @hypercall: of HYPERCALL.
+ * @dm_op: of DM_OP.
+ * @dm_nr_vcpus: of DM_NR_VCPUS.
+ * @restrict_to: of RESTRICT.
  *
  * The dispatcher has checked the target domain before a handler sees this.
  */
