@@ -68,11 +68,12 @@ TEST_F(device, is_a_misc_device)
 	EXPECT_EQ(makedev(major, minor), st.st_rdev);
 }
 
-/* As a loaded driver: it must not go away under an open file. */
-TEST_F(device, cannot_be_read_or_written)
+TEST_F(device, is_not_for_reading_and_writing)
 {
 	char byte;
 
+	EXPECT_EQ(-1, lseek(self->fd, 0, SEEK_SET));
+	EXPECT_EQ(ESPIPE, errno);
 	EXPECT_EQ(-1, read(self->fd, &byte, 1));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(-1, write(self->fd, &byte, 1));

@@ -6,6 +6,8 @@
 
 #include "common.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <xendevicemodel.h>
 
@@ -245,6 +247,50 @@ TEST_F(refusal, of_other_domains_asks_no_hypervisor)
 	ASSERT_EQ(-EPERM, ask(self->fd, NO_SUCH_DOMAIN));
 	ASSERT_EQ(-EPERM, ask(self->fd, DOMID_SELF));
 	ASSERT_EQ(3, ask(self->fd, self->dom));
+	if (on_stock_driver())
+		SKIP(return, NOT_ON_STOCK);
+}
+
+/* What a request that fails might write to, and what ends the writing. */
+static struct {
+	struct privcmd_dm_nr_vcpus arg;
+	atomic_bool stop;
+	unsigned int overwritten;
+} race;
+
+static void *write_answer(void *unused)
+{
+	(void)unused;
+	for (__u32 n = 0; !atomic_load(&race.stop); n++) {
+		__atomic_store_n(&race.arg.vcpus, n, __ATOMIC_SEQ_CST);
+		for (int i = 0; i < 100; i++)
+			if (__atomic_load_n(&race.arg.vcpus,
+					    __ATOMIC_SEQ_CST) != n)
+				race.overwritten++;
+	}
+	return NULL;
+}
+
+/* Not even what was there before. */
+TEST_F(refusal, writes_nothing)
+{
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_answer, NULL));
+	for (int i = 0; i < 1000; i++) {
+		race.arg.dom = NO_SUCH_DOMAIN;
+		race.arg.pad = 0;
+		ASSERT_EQ(on_stock_driver() ? -ENOTTY : -ESRCH,
+			  request(self->fd, IOCTL_PRIVCMD_DM_NR_VCPUS,
+				  &race.arg));
+		race.arg.pad = 1;
+		ASSERT_EQ(on_stock_driver() ? -ENOTTY : -EINVAL,
+			  request(self->fd, IOCTL_PRIVCMD_DM_NR_VCPUS,
+				  &race.arg));
+	}
+	atomic_store(&race.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, race.overwritten);
 	if (on_stock_driver())
 		SKIP(return, NOT_ON_STOCK);
 }

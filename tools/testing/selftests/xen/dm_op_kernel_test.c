@@ -24,12 +24,12 @@ static int load_module(void)
 		return -errno;
 	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
 	close(fd);
-	return ret;
+	/* A test that was killed leaves it behind. */
+	return ret == -EEXIST ? 0 : ret;
 }
 
 FIXTURE(context)
 {
-	int fd;
 	int dom;
 };
 
@@ -58,11 +58,11 @@ FIXTURE_SETUP(context)
 {
 	if (on_stock_driver())
 		return;
-	self->fd = privcmd_open();
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, load_module());
 	self->dom = domain_create(DOMAIN_HVM, 3);
 	ASSERT_LT(0, self->dom);
+	ASSERT_EQ(0, load_module()) {
+		TH_LOG(MODULE ".ko must be beside this program");
+	}
 }
 
 FIXTURE_TEARDOWN(context)
@@ -71,7 +71,6 @@ FIXTURE_TEARDOWN(context)
 		return;
 	EXPECT_EQ(0, domain_destroy(self->dom));
 	EXPECT_EQ(0, syscall(SYS_delete_module, MODULE, O_NONBLOCK));
-	close(self->fd);
 }
 
 /*
