@@ -219,14 +219,15 @@ def judge(run: Run, log: Path, timeout: float, qemu_status: int) -> Verdict:
     failed = run.report("fail")
     if failed is not None:
         return verdict(Status.DRIVER, f"dom0 was not set up: {failed}", console.tail())
-    if run.timed_out:
-        if exit_status is not None:
-            message = f"dom0 did not power off within {GRACE:.0f} s"
-        elif run.report("start") is not None:
+    if run.timed_out and exit_status is None:
+        if run.report("start") is not None:
             message = f"the command did not end within the time limit of {timeout:.0f} s"
         else:
             message = f"dom0 did not come up within the time limit of {timeout:.0f} s"
         return verdict(Status.TIMEOUT, message, console.tail())
+    if run.timed_out:
+        # The result is there; what is left is only the end of the machine.
+        host.say(f"dom0 did not power off within {GRACE:.0f} s and was ended")
     if exit_status is None:
         message = "the machine ended without reporting a result"
         if console.end is not None:

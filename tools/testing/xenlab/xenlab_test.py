@@ -497,7 +497,8 @@ class MachineTest(unittest.TestCase):
             (splat + crash, b"start\n", False, Status.XEN),
             (b"", b"start\n", True, Status.TIMEOUT),
             (b"", b"", True, Status.TIMEOUT),
-            (b"", b"start\nexit 0\n", True, Status.TIMEOUT),
+            (b"", b"start\nexit 0\n", True, Status.GOOD),
+            (b"", b"start\nexit 3\n", True, Status.COMMAND),
             (b"", b"start\n", False, Status.SILENT),
             (b"", b"fail module xenfs does not load\n", False, Status.DRIVER),
         ):
