@@ -10,4 +10,6 @@ compat-lacks = $(shell grep -qs -e '$2' $(srctree)/include/linux/$3 || echo -DCO
 compat-flags := \
 	$(call compat-lacks,FREE_KVFREE,DEFINE_FREE.kvfree\>,slab.h) \
 	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,mm.h) \
+	$(call compat-lacks,MM_GET_UNMAPPED_AREA,\<mm_get_unmapped_area\>,sched/mm.h) \
+	$(call compat-lacks,MM_GET_UNMAPPED_AREA_OF_FILE,\<mm_get_unmapped_area.struct file\>,sched/mm.h) \
 	$(call compat-lacks,LOCKDOWN_XEN_USER_ACTIONS,\<LOCKDOWN_XEN_USER_ACTIONS\>,security.h)

@@ -89,6 +89,20 @@ static int pin_buf(struct dm_op_pages *pages, const struct privcmd_dm_op_buf *bu
 }
 
 /**
+ * privcmd_dm_op_check() - DM_OP: is anything asked for at all?
+ * @arg: the request.
+ *
+ * Without buffers there is no operation, whatever the domain: libxendevicemodel
+ * asks that, of DOMID_INVALID, to find out whether there is a DM_OP.
+ *
+ * Return: 0 or PRIVCMD_DONE.
+ */
+int privcmd_dm_op_check(const union privcmd_arg *arg)
+{
+	return arg->dm_op.num ? 0 : PRIVCMD_DONE;
+}
+
+/**
  * privcmd_dm_op() - DM_OP: a device-model operation as the caller wrote it.
  * @file: the file.
  * @arg: the target, which has been checked, and the operation's buffers.
@@ -96,7 +110,7 @@ static int pin_buf(struct dm_op_pages *pages, const struct privcmd_dm_op_buf *bu
  * The hypervisor works on the caller's own memory, which stays pinned until it
  * is done.
  *
- * Return: what the hypervisor answered; 0 for no buffers at all; -E2BIG for more
+ * Return: what the hypervisor answered; -E2BIG for more
  * or larger buffers than the module's parameters allow; -EFAULT for a buffer
  * that cannot be read and written; -ENOMEM.
  */
@@ -106,9 +120,6 @@ long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
 	unsigned int i, num = op->num;
 	unsigned long nr_pages;
 	long ret;
-
-	if (!num)
-		return 0;
 
 	if (num > READ_ONCE(dm_op_max_nr_bufs))
 		return -E2BIG;

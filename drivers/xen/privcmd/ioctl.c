@@ -47,22 +47,36 @@ enum privcmd_access {
  * struct privcmd_command - One command of the device, a row of the table.
  * @cmd: its number, which also says how large its argument is.
  * @access: what it may do on a restricted file.
+ * @available: why this kernel cannot run it at all, asked before the argument is
+ *	looked at; 0 if it can.
+ * @check: what is wrong with the argument before its target is looked at; 0 if
+ *	nothing is, PRIVCMD_DONE if nothing is asked for.
  * @target: for PRIVCMD_TARGET: where in the argument the domid stands.
  * @out: where in the argument the result stands that a success copies out.
  * @out_size: its size in bytes; 0 for a command without one.
  * @compat: whether a 32-bit caller on a 64-bit kernel may use it, which takes
  *	an argument that is the same for both.
- * @run: does the work; gets the argument copied and the target checked.
+ * @run: does the work; gets the argument copied and the target checked.  If
+ *	@out_size is not 0 it returns 0, PRIVCMD_DONE if there is no result, or a
+ *	negative errno.
  */
 struct privcmd_command {
 	unsigned int cmd;
 	enum privcmd_access access;
+	int (*available)(void);
+	int (*check)(const union privcmd_arg *arg);
 	u8 target;
 	u8 out;
 	u8 out_size;
 	bool compat;
 	long (*run)(struct privcmd_file *file, union privcmd_arg *arg);
 };
+
+/* A kernel without XEN_PRIVCMD_EVENTFD knows the commands but cannot run them. */
+static int privcmd_no_eventfds(void)
+{
+	return -EOPNOTSUPP;
+}
 
 #define COMMAND(_name, _member, _run, ...)					\
 	[_IOC_NR(IOCTL_PRIVCMD_##_name)] = {					\
@@ -76,11 +90,29 @@ struct privcmd_command {
 static const struct privcmd_command privcmd_commands[] = {
 	COMMAND(HYPERCALL, hypercall, privcmd_hypercall,
 		.access = PRIVCMD_UNRESTRICTED),
+	COMMAND(MMAP, mmap, privcmd_mmap_entries,
+		.available = privcmd_mmap_available,
+		.target = offsetof(struct privcmd_mmap, dom)),
+	COMMAND(MMAPBATCH, mmapbatch, privcmd_mmapbatch,
+		.check = privcmd_mmapbatch_check,
+		.target = offsetof(struct privcmd_mmapbatch, dom)),
+	COMMAND(MMAPBATCH_V2, mmapbatch_v2, privcmd_mmapbatch_v2,
+		.check = privcmd_mmapbatch_v2_check,
+		.target = offsetof(struct privcmd_mmapbatch_v2, dom)),
 	COMMAND(DM_OP, dm_op, privcmd_dm_op,
+		.check = privcmd_dm_op_check,
 		.target = offsetof(struct privcmd_dm_op, dom)),
 	COMMAND(RESTRICT, restrict_to, privcmd_restrict,
 		.access = PRIVCMD_ANY,
 		.compat = true),
+	COMMAND(MMAP_RESOURCE, mmap_resource, privcmd_mmap_resource,
+		.target = offsetof(struct privcmd_mmap_resource, dom),
+		.out = offsetof(struct privcmd_mmap_resource, num),
+		.out_size = sizeof_field(struct privcmd_mmap_resource, num)),
+	COMMAND(IRQFD, irqfd, NULL,
+		.available = privcmd_no_eventfds),
+	COMMAND(IOEVENTFD, ioeventfd, NULL,
+		.available = privcmd_no_eventfds),
 	COMMAND(DM_NR_VCPUS, dm_nr_vcpus, privcmd_dm_nr_vcpus,
 		.target = offsetof(struct privcmd_dm_nr_vcpus, dom),
 		.out = offsetof(struct privcmd_dm_nr_vcpus, vcpus),
@@ -105,7 +137,12 @@ static long privcmd_run(struct privcmd_file *file,
 {
 	union privcmd_arg arg;
 	const domid_t *target = (void *)&arg + command->target;
-	long ret;
+	long ret = 0;
+
+	if (command->available)
+		ret = command->available();
+	if (ret)
+		return ret;
 
 	if (command->access == PRIVCMD_UNRESTRICTED && privcmd_restricted(file))
 		return -EPERM;
@@ -113,16 +150,24 @@ static long privcmd_run(struct privcmd_file *file,
 	if (copy_from_user(&arg, uarg, _IOC_SIZE(command->cmd)))
 		return -EFAULT;
 
+	if (command->check)
+		ret = command->check(&arg);
+	if (ret)
+		return ret == PRIVCMD_DONE ? 0 : ret;
+
 	if (command->access == PRIVCMD_TARGET && !privcmd_may_target(file, *target))
 		return -EPERM;
 
 	ret = command->run(file, &arg);
 
-	if (ret >= 0 && command->out_size &&
-	    copy_to_user(uarg + command->out, (void *)&arg + command->out, command->out_size))
-		return -EFAULT;
+	if (!command->out_size || ret < 0)
+		return ret;
+	if (ret == PRIVCMD_DONE)
+		return 0;
 
-	return ret;
+	if (copy_to_user(uarg + command->out, (void *)&arg + command->out, command->out_size))
+		return -EFAULT;
+	return 0;
 }
 
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

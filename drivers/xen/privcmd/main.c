@@ -60,6 +60,8 @@ const struct file_operations xen_privcmd_fops = {
 #endif
 	.open = privcmd_open,
 	.release = privcmd_release,
+	.mmap = privcmd_mmap,
+	.get_unmapped_area = privcmd_get_unmapped_area,
 };
 EXPORT_SYMBOL_GPL(xen_privcmd_fops);
 

@@ -11,6 +11,11 @@
 #include <xen/privcmd.h>
 
 struct file;
+struct page;
+struct vm_area_struct;
+
+/* From a check or a handler: the ioctl returns 0, there is no more to do. */
+#define PRIVCMD_DONE 1
 
 /**
  * struct privcmd_file - An open /dev/xen/privcmd.
@@ -23,15 +28,27 @@ struct privcmd_file {
 /**
  * union privcmd_arg - A command's argument, in the kernel's copy.
  * @hypercall: of HYPERCALL.
+ * @mmap: of MMAP.
+ * @mmapbatch: of MMAPBATCH.
+ * @mmapbatch_v2: of MMAPBATCH_V2.
+ * @mmap_resource: of MMAP_RESOURCE.
  * @dm_op: of DM_OP.
  * @dm_nr_vcpus: of DM_NR_VCPUS.
+ * @irqfd: of IRQFD.
+ * @ioeventfd: of IOEVENTFD.
  * @restrict_to: of RESTRICT.
  *
  * The dispatcher has checked the target domain before a handler sees this.
  */
 union privcmd_arg {
 	struct privcmd_hypercall hypercall;
+	struct privcmd_mmap mmap;
+	struct privcmd_mmapbatch mmapbatch;
+	struct privcmd_mmapbatch_v2 mmapbatch_v2;
+	struct privcmd_mmap_resource mmap_resource;
 	struct privcmd_dm_op dm_op;
+	struct privcmd_irqfd irqfd;
+	struct privcmd_ioeventfd ioeventfd;
 	struct privcmd_dm_nr_vcpus dm_nr_vcpus;
 	domid_t restrict_to;
 };
@@ -52,7 +69,30 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* dm.c */
+int privcmd_dm_op_check(const union privcmd_arg *arg);
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg);
+
+/* foreign.c */
+int privcmd_mmap_available(void);
+int privcmd_mmapbatch_check(const union privcmd_arg *arg);
+int privcmd_mmapbatch_v2_check(const union privcmd_arg *arg);
+long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
+
+/* resource.c */
+long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
+
+/* mapping.c */
+int privcmd_mmap(struct file *file, struct vm_area_struct *vma);
+unsigned long privcmd_get_unmapped_area(struct file *file, unsigned long addr,
+					unsigned long len, unsigned long pgoff,
+					unsigned long flags);
+struct vm_area_struct *privcmd_mapping_lookup(unsigned long addr, u64 nr);
+bool privcmd_mapping_empty(const struct vm_area_struct *vma);
+int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
+struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned long addr);
+int privcmd_mapping_show(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
 
 #endif /* __XEN_PRIVCMD_PRIVCMD_H */

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a privcmd mapping is: an area of the caller's memory that shows frames
+ * of other domains.
+ *
+ * On a PV caller the hypervisor enters a foreign frame straight into the page
+ * tables.  An auto-translated caller needs a page of its own for each: the
+ * balloon driver lends one without memory behind it, whose place in the guest's
+ * physical address space the foreign frame takes.  A privcmd mapping therefore
+ * owns the borrowed pages, and is never copied, split or moved.
+ */
+
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include <xen/features.h>
+#include <xen/page.h>
+#include <xen/xen-ops.h>
+#include <xen/xen.h>
+
+#include <asm/xen/hypervisor.h>
+
+#include "privcmd.h"
+
+/**
+ * struct privcmd_mapping - Owner of what a mapping shows.
+ * @nr: number of entries in @pages.
+ * @pages: the borrowed pages of an auto-translated caller, by their place in
+ *	the mapping; NULL where none is borrowed.  None at all on PV.
+ *
+ * A mapping that nothing was ever mapped into has no owner yet.
+ */
+struct privcmd_mapping {
+	unsigned long nr;
+	struct page *pages[];
+};
+
+/*
+ * The place in the file of every mapping.  It means nothing for this device;
+ * that no mmap() may ask for it tells the kernel's search for a new address
+ * that it is for mremap().
+ */
+#define MAPPING_PGOFF (ULONG_MAX >> (PAGE_SHIFT + 1))
+
+static unsigned long index_of(const struct vm_area_struct *vma, unsigned long addr)
+{
+	return (addr - vma->vm_start) >> PAGE_SHIFT;
+}
+
+static void return_pages(struct vm_area_struct *vma, struct page **pages, unsigned int nr)
+{
+	int err = xen_unmap_domain_gfn_range(vma, nr * XEN_PFN_PER_PAGE, pages);
+
+	/* A page that still shows a foreign frame must not be used again. */
+	if (!WARN_ON_ONCE(err))
+		xen_free_unpopulated_pages(nr, pages);
+}
+
+static void privcmd_vma_close(struct vm_area_struct *vma)
+{
+	struct privcmd_mapping *mapping = vma->vm_private_data;
+	unsigned long first, end;
+
+	if (!mapping)
+		return;
+
+	for (first = 0; first < mapping->nr; first = end + 1) {
+		for (end = first; end < mapping->nr && mapping->pages[end]; end++)
+			;
+		if (end > first)
+			return_pages(vma, mapping->pages + first, end - first);
+	}
+
+	kvfree(mapping);
+}
+
+static int privcmd_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+/*
+ * The hypervisor lets a PV kernel remove a foreign frame's page table entry but
+ * not change it, which the kernel would take for a bug of its own.
+ */
+static int privcmd_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
+				unsigned long end, unsigned long flags)
+{
+	bool fixed = xen_pv_domain() && !privcmd_mapping_empty(vma);
+
+	return fixed && flags != vma->vm_flags ? -EINVAL : 0;
+}
+
+/* Everything is mapped when it is asked for; what is not, is not there. */
+static vm_fault_t privcmd_vma_fault(struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGBUS;
+}
+
+static const struct vm_operations_struct privcmd_vm_ops = {
+	.close = privcmd_vma_close,
+	.may_split = privcmd_vma_may_split,
+	.mprotect = privcmd_vma_mprotect,
+	.fault = privcmd_vma_fault,
+};
+
+/**
+ * privcmd_mmap() - Set up an empty mapping.
+ * @file: the file.
+ * @vma: the mapping.
+ *
+ * Return: 0.
+ */
+int privcmd_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &privcmd_vm_ops;
+	vma->vm_private_data = NULL;
+	vma->vm_pgoff = MAPPING_PGOFF;
+	return 0;
+}
+
+/**
+ * privcmd_get_unmapped_area() - Find the place for a new mapping.
+ * @file: the file.
+ * @addr: where the caller would like it.
+ * @len: its length in bytes.
+ * @pgoff: its place in the file, in pages.
+ * @flags: as for mmap().
+ *
+ * This is where mremap() can be refused before it touches the page tables, which
+ * a PV kernel could not move (see privcmd_vma_mprotect()).
+ *
+ * Return: the address; -EINVAL for mremap().
+ */
+unsigned long privcmd_get_unmapped_area(struct file *file, unsigned long addr,
+					unsigned long len, unsigned long pgoff,
+					unsigned long flags)
+{
+	if (pgoff == MAPPING_PGOFF)
+		return -EINVAL;
+
+	return mm_get_unmapped_area(file, addr, len, pgoff, flags);
+}
+
+/**
+ * privcmd_mapping_lookup() - Find the mapping that a request is for.
+ * @addr: where the request wants to map.
+ * @nr: how many pages.
+ *
+ * Context: The caller holds the mmap lock.
+ * Return: the mapping; NULL if the pages are not all within one mapping of this
+ * driver.
+ */
+struct vm_area_struct *privcmd_mapping_lookup(unsigned long addr, u64 nr)
+{
+	struct vm_area_struct *vma = vma_lookup(current->mm, addr);
+
+	if (!vma || vma->vm_ops != &privcmd_vm_ops)
+		return NULL;
+
+	return nr <= (vma->vm_end - addr) >> PAGE_SHIFT ? vma : NULL;
+}
+
+/**
+ * privcmd_mapping_empty() - Was nothing ever mapped into the mapping?
+ * @vma: the mapping.
+ */
+bool privcmd_mapping_empty(const struct vm_area_struct *vma)
+{
+	return !vma->vm_private_data;
+}
+
+static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
+{
+	return pte_none(ptep_get(pte)) ? 0 : -EBUSY;
+}
+
+static bool range_is_free(struct vm_area_struct *vma, unsigned long addr, unsigned long nr)
+{
+	return !apply_to_existing_page_range(vma->vm_mm, addr, nr << PAGE_SHIFT,
+					     pte_is_free, NULL);
+}
+
+static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma)
+{
+	bool borrows = xen_feature(XENFEAT_auto_translated_physmap);
+	unsigned long nr = borrows ? vma_pages(vma) : 0;
+	struct privcmd_mapping *mapping;
+
+	mapping = kvzalloc(struct_size(mapping, pages, nr),
+			   GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (mapping)
+		mapping->nr = nr;
+	return mapping;
+}
+
+/*
+ * Borrow the pages of a range that lack one.  A hole that is filled later, in a
+ * second try, has its pages already.
+ */
+static int borrow_pages(struct privcmd_mapping *mapping, unsigned long first, unsigned long nr)
+{
+	unsigned long i, end;
+	int err;
+
+	for (i = first; i < first + nr; i = end) {
+		end = i + 1;
+		if (mapping->pages[i])
+			continue;
+
+		while (end < first + nr && !mapping->pages[end])
+			end++;
+
+		err = xen_alloc_unpopulated_pages(end - i, mapping->pages + i);
+		if (err) {
+			memset(mapping->pages + i, 0, (end - i) * sizeof(*mapping->pages));
+			return -ENOMEM;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * privcmd_mapping_claim() - Make pages of a mapping ready for foreign frames.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @nr: number of pages, all of which lie in the mapping; may be 0.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0; -EINVAL if something is mapped there already; -ENOMEM.
+ */
+int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsigned long nr)
+{
+	struct privcmd_mapping *mapping = vma->vm_private_data;
+
+	if (nr && !range_is_free(vma, addr & PAGE_MASK, nr))
+		return -EINVAL;
+
+	if (!mapping) {
+		mapping = mapping_create(vma);
+		if (!mapping)
+			return -ENOMEM;
+		vma->vm_private_data = mapping;
+	}
+
+	return mapping->nr ? borrow_pages(mapping, index_of(vma, addr), nr) : 0;
+}
+
+/**
+ * privcmd_mapping_pages() - The borrowed pages from an address on.
+ * @vma: the mapping, in which the pages have been claimed.
+ * @addr: the first page.
+ *
+ * Return: the pages; NULL on PV, where none are borrowed.
+ */
+struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned long addr)
+{
+	struct privcmd_mapping *mapping = vma->vm_private_data;
+
+	return mapping->nr ? mapping->pages + index_of(vma, addr) : NULL;
+}
+
+/**
+ * privcmd_mapping_show() - Enter borrowed pages into the page tables.
+ * @vma: the mapping, in which the pages have been claimed.
+ * @addr: the first page.
+ * @nr: number of pages.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0 or a negative errno.
+ */
+int privcmd_mapping_show(struct vm_area_struct *vma, unsigned long addr, unsigned long nr)
+{
+	struct privcmd_mapping *mapping = vma->vm_private_data;
+	int err;
+
+	/* The helper takes the pages from here. */
+	vma->vm_private_data = privcmd_mapping_pages(vma, addr);
+	err = xen_remap_vma_range(vma, addr & PAGE_MASK, nr << PAGE_SHIFT);
+	vma->vm_private_data = mapping;
+
+	return err;
+}
