@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Domains to ask about: shells without memory that are never started.
+ * Domains to ask about and to map: shells that are never started, and that have
+ * memory only if they are given some.
  *
  * A test that fails or hangs is killed before it can clean up, and a domain
  * outlives its creator.  The domains are therefore listed in memory shared with
@@ -102,6 +103,26 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 		replace(0, domid);
 	xc_interface_close(xch);
 	return err ?: (int)domid;
+}
+
+int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames)
+{
+	/* Some more, for what Xen itself needs. */
+	unsigned int max_kib = pages * XC_PAGE_SIZE / 1024 + 4096;
+	xc_interface *xch;
+	int err = 0;
+
+	for (unsigned int i = 0; i < pages; i++)
+		frames[i] = i;
+
+	xch = xc_open();
+	if (!xch)
+		return -errno;
+	if (xc_domain_setmaxmem(xch, domid, max_kib) ||
+	    xc_domain_populate_physmap_exact(xch, domid, pages, 0, 0, frames))
+		err = -errno;
+	xc_interface_close(xch);
+	return err;
 }
 
 int domain_destroy(domid_t domid)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Domains to ask about: shells without memory that are never started.
+ * Domains to ask about and to map: shells that are never started, and that have
+ * memory only if they are given some.
  */
 
 #ifndef SELFTESTS_XEN_DOMAIN_H
@@ -16,6 +17,12 @@ enum domain_type {
 
 /* Answers with the domid, or with a negative errno. */
 int domain_create(enum domain_type type, unsigned int vcpus);
+
+/*
+ * Gives a domain memory.  Answers with 0 or with a negative errno, and with the
+ * number of each frame: 0 and up, but for a PV domain it is the machine's.
+ */
+int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames);
 
 /* Answers with 0, or with a negative errno. */
 int domain_destroy(domid_t domid);

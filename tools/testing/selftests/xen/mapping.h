@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Requests that map what belongs to other domains, and mappings to put it in.
+ */
+
+#ifndef SELFTESTS_XEN_MAPPING_H
+#define SELFTESTS_XEN_MAPPING_H
+
+#include "common.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#define PAGE		XC_PAGE_SIZE
+
+/* The memory of the domains here, in pages; their frames' numbers are below it. */
+#define FRAMES		16
+
+/* The number of no frame: of no machine, and of no domain. */
+#define NO_FRAME	0xfffffffUL
+
+/* What fills memory that must not change. */
+#define UNTOUCHED	0x5a
+
+/* Requests that write nothing into their argument. */
+static inline int const_request(int fd, unsigned int cmd, void *arg, size_t size)
+{
+	char before[64];
+	int ret;
+
+	memcpy(before, arg, size);
+	ret = request(fd, cmd, arg);
+	return memcmp(before, arg, size) ? memory_changed("the request") : ret;
+}
+
+static inline int map_entries(int fd, domid_t dom, int num,
+			      const struct privcmd_mmap_entry *entries)
+{
+	struct privcmd_mmap arg = {
+		.num = num,
+		.dom = dom,
+		.entry = (void *)entries,
+	};
+
+	return const_request(fd, IOCTL_PRIVCMD_MMAP, &arg, sizeof(arg));
+}
+
+/* A single run of frames. */
+static inline int map_run(int fd, domid_t dom, const void *addr, __u64 first,
+			  __u64 pages)
+{
+	struct privcmd_mmap_entry entry = {
+		.va = (uintptr_t)addr,
+		.mfn = first,
+		.npages = pages,
+	};
+
+	return map_entries(fd, dom, 1, &entry);
+}
+
+static inline int map_batch_v1(int fd, domid_t dom, const void *addr,
+			       unsigned int num, xen_pfn_t *frames)
+{
+	struct privcmd_mmapbatch arg = {
+		.num = num,
+		.dom = dom,
+		.addr = (uintptr_t)addr,
+		.arr = frames,
+	};
+
+	return const_request(fd, IOCTL_PRIVCMD_MMAPBATCH, &arg, sizeof(arg));
+}
+
+static inline int map_batch_v2(int fd, domid_t dom, const void *addr,
+			       unsigned int num, const xen_pfn_t *frames,
+			       int *err)
+{
+	struct privcmd_mmapbatch_v2 arg = {
+		.num = num,
+		.dom = dom,
+		.addr = (uintptr_t)addr,
+		.arr = frames,
+		.err = err,
+	};
+
+	return const_request(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &arg, sizeof(arg));
+}
+
+/* Frames that all exist, from the first one on. */
+static inline int map_frames(int fd, domid_t dom, const void *addr,
+			     xen_pfn_t first, unsigned int num)
+{
+	xen_pfn_t frames[FRAMES];
+	int err[FRAMES] = {};
+	int ret;
+
+	for (unsigned int i = 0; i < num; i++)
+		frames[i] = first + i;
+	ret = map_batch_v2(fd, dom, addr, num, frames, err);
+	for (unsigned int i = 0; !ret && i < num; i++)
+		ret = err[i];
+	return ret;
+}
+
+static inline int map_resource(int fd, struct privcmd_mmap_resource arg)
+{
+	return const_request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg, sizeof(arg));
+}
+
+/* Frames of a domain's grant table. */
+static inline int map_grants(int fd, domid_t dom, const void *addr, __u32 first,
+			     __u64 num)
+{
+	return map_resource(fd, (struct privcmd_mmap_resource) {
+		.dom = dom,
+		.type = XENMEM_resource_grant_table,
+		.id = XENMEM_resource_grant_table_id_shared,
+		.idx = first,
+		.num = num,
+		.addr = (uintptr_t)addr,
+	});
+}
+
+/*
+ * Maps a file between two pages of ordinary memory, which must not change.
+ * Answers NULL if that fails.
+ */
+static inline char *map_file_as(int fd, size_t pages, int prot, int flags)
+{
+	size_t all = (pages + 2) * PAGE;
+	char *start = mmap(NULL, all, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (start == MAP_FAILED)
+		return NULL;
+	memset(start, UNTOUCHED, all);
+	start = mmap(start + PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd, 0);
+	return start == MAP_FAILED ? NULL : start;
+}
+
+static inline char *map_file(int fd, size_t pages)
+{
+	return map_file_as(fd, pages, PROT_READ | PROT_WRITE, MAP_SHARED);
+}
+
+static inline bool is_untouched(const void *memory, size_t size)
+{
+	const char *bytes = memory;
+
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i] != UNTOUCHED)
+			return false;
+	return true;
+}
+
+static inline bool neighbours_are_untouched(const char *start, size_t pages)
+{
+	return is_untouched(start - PAGE, PAGE) &&
+	       is_untouched(start + pages * PAGE, PAGE);
+}
+
+static sigjmp_buf fault_return;
+
+static inline void return_from_fault(int signal)
+{
+	siglongjmp(fault_return, signal);
+}
+
+/* The signal that an access to a byte raises, or 0. */
+static inline int signal_of_access(char *byte, bool write)
+{
+	struct sigaction action = { .sa_handler = return_from_fault };
+	struct sigaction bus, segv;
+	int signal;
+
+	sigaction(SIGBUS, &action, &bus);
+	sigaction(SIGSEGV, &action, &segv);
+	signal = sigsetjmp(fault_return, 1);
+	if (!signal) {
+		char value = __atomic_load_n(byte, __ATOMIC_SEQ_CST);
+
+		if (write)
+			__atomic_store_n(byte, value, __ATOMIC_SEQ_CST);
+	}
+	sigaction(SIGBUS, &bus, NULL);
+	sigaction(SIGSEGV, &segv, NULL);
+	return signal;
+}
+
+static inline int signal_of_reading(const char *byte)
+{
+	return signal_of_access((char *)byte, false);
+}
+
+static inline int signal_of_writing(char *byte)
+{
+	return signal_of_access(byte, true);
+}
+
+/* Nothing is mapped there, but something may be. */
+static inline bool is_empty(const char *start, size_t pages)
+{
+	for (size_t i = 0; i < pages; i++)
+		if (signal_of_reading(start + i * PAGE) != SIGBUS)
+			return false;
+	return true;
+}
+
+/*
+ * Memory may be the same at two addresses, which the compiler must not rely on
+ * being different.
+ */
+static inline __u64 load(const void *addr)
+{
+	return __atomic_load_n((const __u64 *)addr, __ATOMIC_SEQ_CST);
+}
+
+static inline void store(void *addr, __u64 value)
+{
+	__atomic_store_n((__u64 *)addr, value, __ATOMIC_SEQ_CST);
+}
+
+/* Writes a number into each page that tells it from the others. */
+static inline void number_pages(char *start, size_t pages)
+{
+	for (size_t i = 0; i < pages; i++)
+		store(start + i * PAGE, i);
+}
+
+/* The number that was written into a page. */
+static inline __u64 number_of(const char *page)
+{
+	return load(page);
+}
+
+/* Two pages are the same memory: what is written to one is read from the other. */
+static inline bool is_same_memory(char *one, char *other)
+{
+	const __u64 value = 0x0123456789abcdef;
+	__u64 *first = (__u64 *)(one + PAGE) - 1;
+	__u64 *second = (__u64 *)(other + PAGE) - 1;
+
+	store(first, value);
+	if (load(second) != value)
+		return false;
+	store(second, 0);
+	return load(first) == 0;
+}
+
+/*
+ * A domain with memory, all of which is mapped for the test to look at; each
+ * frame holds its own number.
+ */
+struct target {
+	int fd;
+	int dom;
+	char *view;
+};
+
+/* Answers with 0, or with a negative errno. */
+static inline int target_create(struct target *target)
+{
+	xen_pfn_t frames[FRAMES];
+	int ret;
+
+	memset(target, 0, sizeof(*target));
+	target->fd = privcmd_open();
+	if (target->fd < 0)
+		return target->fd;
+	target->dom = domain_create(DOMAIN_PVH, 3);
+	if (target->dom < 0)
+		return target->dom;
+	ret = domain_populate(target->dom, FRAMES, frames);
+	if (ret)
+		return ret;
+	target->view = map_file(target->fd, FRAMES);
+	if (!target->view)
+		return -errno;
+	ret = map_frames(target->fd, target->dom, target->view, 0, FRAMES);
+	if (!ret)
+		number_pages(target->view, FRAMES);
+	return ret;
+}
+
+/* Answers with 0, or with a negative errno. */
+static inline int target_destroy(struct target *target)
+{
+	munmap(target->view, FRAMES * PAGE);
+	close(target->fd);
+	return target->dom > 0 ? domain_destroy(target->dom) : 0;
+}
+
+/* Whether nothing holds a destroyed domain any more; that may take a moment. */
+static inline bool domain_is_gone(int fd, domid_t dom)
+{
+	for (int i = 0; i < 500 && dm_op_nr_vcpus(fd, dom) != -ESRCH; i++)
+		usleep(10000);
+	return dm_op_nr_vcpus(fd, dom) == -ESRCH;
+}
+
+#endif /* SELFTESTS_XEN_MAPPING_H */

@@ -1,0 +1,854 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What becomes of a mapping of /dev/xen/privcmd: it is whole or gone, stays
+ * where it is, and belongs to one process.
+ */
+
+#include "mapping.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PAGES 4
+
+/* What our driver's mappings have for their offset in the file. */
+#define MAPPING_OFFSET ((off_t)((-1UL >> 13) << 12))
+
+/* What is mapped into a mapping. */
+enum content {
+	EMPTY,
+	BATCH,
+	RUN,
+	RESOURCE,
+};
+
+/* Answers with 0, or with a negative errno. */
+static int fill(int fd, domid_t dom, const char *map, enum content content)
+{
+	switch (content) {
+	case BATCH:
+		return map_frames(fd, dom, map, 4, PAGES);
+	case RUN:
+		return map_run(fd, dom, map, 4, PAGES);
+	case RESOURCE:
+		return map_grants(fd, dom, map, 0, PAGES);
+	case EMPTY:
+		break;
+	}
+	return 0;
+}
+
+FIXTURE(mapping)
+{
+	struct target target;
+	char *map;
+	/* Shows the same. */
+	char *other;
+};
+
+FIXTURE_VARIANT(mapping)
+{
+	enum content content;
+};
+
+FIXTURE_VARIANT_ADD(mapping, empty) {
+	.content = EMPTY,
+};
+
+FIXTURE_VARIANT_ADD(mapping, batch) {
+	.content = BATCH,
+};
+
+FIXTURE_VARIANT_ADD(mapping, run) {
+	.content = RUN,
+};
+
+FIXTURE_VARIANT_ADD(mapping, resource) {
+	.content = RESOURCE,
+};
+
+FIXTURE_SETUP(mapping)
+{
+	struct target *target = &self->target;
+
+	ASSERT_EQ(0, target_create(target));
+	self->map = map_file(target->fd, PAGES);
+	ASSERT_NE(NULL, self->map);
+	self->other = map_file(target->fd, PAGES);
+	ASSERT_NE(NULL, self->other);
+	ASSERT_EQ(0, fill(target->fd, target->dom, self->map,
+			  variant->content));
+	ASSERT_EQ(0, fill(target->fd, target->dom, self->other,
+			  variant->content));
+}
+
+FIXTURE_TEARDOWN(mapping)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->other, PAGES));
+	munmap(self->map, PAGES * PAGE);
+	munmap(self->other, PAGES * PAGE);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+/* Each page of it shows what it showed. */
+static bool is_whole(char *map, char *other, enum content content)
+{
+	if (content == EMPTY)
+		return is_empty(map, PAGES);
+	for (size_t i = 0; i < PAGES; i++) {
+		char *page = map + i * PAGE;
+
+		if (signal_of_writing(page) ||
+		    !is_same_memory(page, other + i * PAGE) ||
+		    !is_same_memory(other + i * PAGE, page))
+			return false;
+	}
+	return true;
+}
+
+TEST_F(mapping, cannot_be_unmapped_in_part)
+{
+	for (size_t first = 0; first < PAGES; first++) {
+		for (size_t num = 1; first + num <= PAGES; num++) {
+			if (num == PAGES)
+				continue;
+			EXPECT_EQ(-1, munmap(self->map + first * PAGE,
+					     num * PAGE));
+			EXPECT_EQ(EINVAL, errno);
+		}
+	}
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+
+	/* With a part of its neighbours. */
+	EXPECT_EQ(-1, munmap(self->map - PAGE, 2 * PAGE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, munmap(self->map + (PAGES - 1) * PAGE, 2 * PAGE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+TEST_F(mapping, can_be_unmapped_as_a_whole)
+{
+	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
+	EXPECT_EQ(SIGSEGV, signal_of_reading(self->map));
+	EXPECT_EQ(SIGSEGV, signal_of_reading(self->map + (PAGES - 1) * PAGE));
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+	EXPECT_TRUE(is_whole(self->other, self->other, variant->content));
+	/* Along with what is around it. */
+	ASSERT_EQ(0, munmap(self->other - PAGE, (PAGES + 2) * PAGE));
+	EXPECT_EQ(SIGSEGV, signal_of_reading(self->other));
+
+	/* For the teardown. */
+	self->other = map_file(self->target.fd, PAGES);
+}
+
+TEST_F(mapping, cannot_be_mapped_over_in_part)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_EQ(MAP_FAILED, mmap(self->map + i * PAGE, PAGE,
+					   PROT_READ | PROT_WRITE, flags, -1,
+					   0));
+		EXPECT_EQ(ENOMEM, errno);
+	}
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+
+	ASSERT_EQ(self->map, mmap(self->map, PAGES * PAGE,
+				  PROT_READ | PROT_WRITE, flags, -1, 0));
+	for (size_t i = 0; i < PAGES; i++)
+		EXPECT_EQ(0, number_of(self->map + i * PAGE));
+	EXPECT_TRUE(is_whole(self->other, self->other, variant->content));
+}
+
+TEST_F(mapping, cannot_be_protected_in_part)
+{
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_EQ(-1, mprotect(self->map + i * PAGE, PAGE, PROT_READ));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(-1, mprotect(self->map + i * PAGE, PAGE, PROT_NONE));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_EQ(-1, mprotect(self->map, 2 * PAGE, PROT_READ));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+/*
+ * A PV kernel cannot change the page table entries of foreign frames, and the
+ * stock driver has it try.
+ */
+TEST_F(mapping, keeps_its_protection_once_it_is_used)
+{
+	const int other[] = {
+		PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC,
+		PROT_READ | PROT_WRITE | PROT_EXEC,
+	};
+
+	if (variant->content == EMPTY) {
+		for (size_t i = 0; i < ARRAY_SIZE(other); i++)
+			EXPECT_EQ(0, mprotect(self->map, PAGES * PAGE, other[i]));
+		ASSERT_EQ(0, mprotect(self->map, PAGES * PAGE,
+				      PROT_READ | PROT_WRITE));
+		EXPECT_EQ(0, map_frames(self->target.fd, self->target.dom,
+					self->map, 0, PAGES));
+		EXPECT_EQ(0, signal_of_writing(self->map));
+		return;
+	}
+	EXPECT_EQ(0, mprotect(self->map, PAGES * PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has the kernel warn without end");
+	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
+		EXPECT_EQ(-1, mprotect(self->map, PAGES * PAGE, other[i])) {
+			TH_LOG("protection %d", other[i]);
+		}
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+/* Room to move a mapping to. */
+static char *reserve(size_t pages)
+{
+	return mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+}
+
+TEST_F(mapping, cannot_be_moved)
+{
+	char *to = reserve(PAGES);
+
+	ASSERT_NE(MAP_FAILED, to);
+	if (on_stock_driver() && variant->content == EMPTY) {
+		EXPECT_EQ(to, mremap(self->map, PAGES * PAGE, PAGES * PAGE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+		EXPECT_TRUE(is_empty(to, PAGES));
+		self->map = to;
+		return;
+	}
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has the kernel warn");
+	EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE, PAGES * PAGE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(SIGSEGV, signal_of_reading(to));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+	/* It can still be filled, or is full. */
+	EXPECT_EQ(variant->content == EMPTY ? 0 : -EINVAL,
+		  map_frames(self->target.fd, self->target.dom, self->map, 0,
+			     PAGES));
+}
+
+TEST_F(mapping, cannot_be_moved_in_part)
+{
+	char *to = reserve(PAGES);
+
+	ASSERT_NE(MAP_FAILED, to);
+	for (size_t first = 0; first < PAGES; first++) {
+		for (size_t num = 1; first + num <= PAGES; num++) {
+			if (num == PAGES)
+				continue;
+			EXPECT_EQ(MAP_FAILED,
+				  mremap(self->map + first * PAGE, num * PAGE,
+					 num * PAGE,
+					 MREMAP_MAYMOVE | MREMAP_FIXED, to));
+			EXPECT_EQ(EINVAL, errno);
+		}
+	}
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+TEST_F(mapping, cannot_be_moved_and_left)
+{
+	char *to = reserve(PAGES);
+
+	ASSERT_NE(MAP_FAILED, to);
+	EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE, PAGES * PAGE,
+				     MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE, PAGES * PAGE,
+				     MREMAP_MAYMOVE | MREMAP_DONTUNMAP |
+				     MREMAP_FIXED, to));
+	EXPECT_EQ(EINVAL, errno);
+	/* Another way to have it twice. */
+	EXPECT_EQ(MAP_FAILED, mremap(self->map, 0, PAGES * PAGE,
+				     MREMAP_MAYMOVE));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+TEST_F(mapping, can_neither_grow_nor_shrink)
+{
+	const size_t larger[] = { PAGES + 1, 2 * PAGES, 100000 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(larger); i++) {
+		EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE,
+					     larger[i] * PAGE, MREMAP_MAYMOVE));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE,
+					     larger[i] * PAGE, 0));
+		EXPECT_EQ(EFAULT, errno);
+	}
+	for (size_t pages = 1; pages < PAGES; pages++) {
+		EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE,
+					     pages * PAGE, MREMAP_MAYMOVE));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE, 0,
+				     MREMAP_MAYMOVE));
+	EXPECT_EQ(EINVAL, errno);
+	/* Its own size changes nothing. */
+	EXPECT_EQ(self->map, mremap(self->map, PAGES * PAGE, PAGES * PAGE,
+				    MREMAP_MAYMOVE));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+}
+
+TEST_F(mapping, takes_no_advice_that_would_drop_or_copy_it)
+{
+	const int refused[] = {
+		MADV_DOFORK, MADV_DONTNEED, MADV_DODUMP, MADV_POPULATE_WRITE,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		EXPECT_EQ(-1, madvise(self->map, PAGES * PAGE, refused[i])) {
+			TH_LOG("advice %d", refused[i]);
+		}
+		EXPECT_EQ(EINVAL, errno) {
+			TH_LOG("advice %d", refused[i]);
+		}
+		EXPECT_EQ(-1, madvise(self->map + PAGE, PAGE, refused[i]));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+/* Advice for a part of it would split it. */
+TEST_F(mapping, takes_no_advice_for_a_part)
+{
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_EQ(-1, madvise(self->map + i * PAGE, PAGE, MADV_RANDOM));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_EQ(0, madvise(self->map, PAGES * PAGE, MADV_RANDOM));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+/* It ends in the child with the access. */
+TEST_F(mapping, is_not_the_childs)
+{
+	int status;
+	pid_t child;
+
+	for (size_t i = 0; i < PAGES; i++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			signal(SIGSEGV, SIG_DFL);
+			__atomic_load_n(self->map + i * PAGE, __ATOMIC_RELAXED);
+			_exit(0);
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		ASSERT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(SIGSEGV, WTERMSIG(status));
+	}
+
+	/* Nor can the child do anything to it. */
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		munmap(self->map, PAGES * PAGE);
+		_exit(map_frames(self->target.fd, self->target.dom, self->map,
+				 0, PAGES) != -EINVAL);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+TEST_F(mapping, outlives_the_file)
+{
+	ASSERT_EQ(0, close(self->target.fd));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	self->target.fd = privcmd_open();
+	ASSERT_LE(0, self->target.fd);
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+}
+
+/* Made before: what it shows stays. */
+TEST_F(mapping, outlives_the_restriction)
+{
+	ASSERT_EQ(0, restrict_to(self->target.fd, NO_SUCH_DOMAIN));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
+	self->map = map_file(self->target.fd, PAGES);
+	ASSERT_NE(NULL, self->map);
+	EXPECT_EQ(-EPERM, map_frames(self->target.fd, self->target.dom,
+				     self->map, 0, PAGES));
+}
+
+/* As the kernel's own helpers see it that look at a process. */
+TEST_F(mapping, is_not_for_pinning)
+{
+	struct privcmd_dm_op_buf buf = {
+		.uptr = self->map,
+		.size = sizeof(struct nr_vcpus_op),
+	};
+	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	char byte;
+
+	ASSERT_LE(0, mem);
+	EXPECT_EQ(-1, pread(mem, &byte, 1, (uintptr_t)self->map));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-1, pwrite(mem, &byte, 1, (uintptr_t)self->map));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-EFAULT, dm_op(self->target.fd, self->target.dom, 1, &buf));
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	close(mem);
+}
+
+/* The domain stays, as a zombie, until the mapping is gone. */
+TEST_F(mapping, outlives_the_domain)
+{
+	struct target *target = &self->target;
+	domid_t dom = target->dom;
+
+	ASSERT_EQ(0, munmap(target->view, FRAMES * PAGE));
+	ASSERT_EQ(0, domain_destroy(dom));
+	target->dom = 0;
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	if (variant->content != EMPTY)
+		EXPECT_EQ(3, ask(target->fd, dom));
+	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
+	EXPECT_TRUE(is_whole(self->other, self->other, variant->content));
+	ASSERT_EQ(0, munmap(self->other, PAGES * PAGE));
+	EXPECT_TRUE(domain_is_gone(target->fd, dom));
+	EXPECT_EQ(-ESRCH, ask(target->fd, dom));
+
+	/* For the teardown. */
+	self->other = map_file(target->fd, PAGES);
+}
+
+/* Maps as the fixture does, tells it and waits for its end. */
+static void map_and_wait(const struct target *target, enum content content,
+			 int ready)
+{
+	char *map = map_file(target->fd, PAGES);
+
+	if (map && !fill(target->fd, target->dom, map, content) &&
+	    write(ready, "", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+/* Nothing of it is left, so that the domain can go. */
+TEST_F(mapping, goes_with_its_process)
+{
+	struct target *target = &self->target;
+	domid_t dom = target->dom;
+	int ready[2], status;
+	char byte;
+	pid_t child;
+
+	ASSERT_EQ(0, pipe(ready));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		map_and_wait(target, variant->content, ready[1]);
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	ASSERT_EQ(0, munmap(target->view, FRAMES * PAGE));
+	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
+	ASSERT_EQ(0, munmap(self->other, PAGES * PAGE));
+	ASSERT_EQ(0, domain_destroy(dom));
+	target->dom = 0;
+	if (variant->content != EMPTY)
+		EXPECT_EQ(3, dm_op_nr_vcpus(target->fd, dom));
+
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFSIGNALED(status));
+	EXPECT_TRUE(domain_is_gone(target->fd, dom));
+
+	/* For the teardown. */
+	self->map = map_file(target->fd, PAGES);
+	self->other = map_file(target->fd, PAGES);
+}
+
+TEST_F(mapping, goes_when_its_process_exits)
+{
+	struct target *target = &self->target;
+	domid_t dom = target->dom;
+	int status;
+	pid_t child;
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		char *map = map_file(target->fd, PAGES);
+
+		_exit(!map || fill(target->fd, target->dom, map,
+				   variant->content));
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
+	ASSERT_EQ(0, munmap(target->view, FRAMES * PAGE));
+	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
+	ASSERT_EQ(0, munmap(self->other, PAGES * PAGE));
+	ASSERT_EQ(0, domain_destroy(dom));
+	target->dom = 0;
+	EXPECT_TRUE(domain_is_gone(target->fd, dom));
+
+	/* For the teardown. */
+	self->map = map_file(target->fd, PAGES);
+	self->other = map_file(target->fd, PAGES);
+}
+
+#define MANY 16384
+
+/* Maps without end, into a mapping that takes a while to fill. */
+static void map_for_ever(const struct target *target, int ready)
+{
+	static xen_pfn_t frames[MANY];
+	static int err[MANY];
+
+	for (size_t i = 0; i < MANY; i++)
+		frames[i] = i % FRAMES;
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	for (;;) {
+		char *map = map_file(target->fd, MANY);
+
+		if (!map || map_batch_v2(target->fd, target->dom, map, MANY,
+					 frames, err))
+			_exit(1);
+		munmap(map, MANY * PAGE);
+	}
+}
+
+TEST(killed_in_the_middle_leaves_nothing)
+{
+	struct target target;
+	int ready[2], status;
+	domid_t dom;
+	char byte;
+
+	ASSERT_EQ(0, target_create(&target));
+	ASSERT_EQ(0, pipe(ready));
+	for (unsigned int i = 0; i < 12; i++) {
+		pid_t child = fork();
+
+		ASSERT_LE(0, child);
+		if (!child)
+			map_for_ever(&target, ready[1]);
+		ASSERT_EQ(1, read(ready[0], &byte, 1));
+		usleep(17000 * i);
+		ASSERT_EQ(0, kill(child, SIGKILL));
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+	}
+	for (size_t i = 0; i < FRAMES; i++)
+		EXPECT_EQ(i, number_of(target.view + i * PAGE));
+
+	dom = target.dom;
+	EXPECT_EQ(0, target_destroy(&target));
+	target.fd = privcmd_open();
+	EXPECT_TRUE(domain_is_gone(target.fd, dom));
+	close(target.fd);
+}
+
+/* With other protections and flags than the rest of the tests use. */
+FIXTURE(special)
+{
+	struct target target;
+	char *map;
+};
+
+FIXTURE_VARIANT(special)
+{
+	enum content content;
+};
+
+FIXTURE_VARIANT_ADD(special, batch) {
+	.content = BATCH,
+};
+
+FIXTURE_VARIANT_ADD(special, run) {
+	.content = RUN,
+};
+
+FIXTURE_VARIANT_ADD(special, resource) {
+	.content = RESOURCE,
+};
+
+FIXTURE_SETUP(special)
+{
+	ASSERT_EQ(0, target_create(&self->target));
+}
+
+FIXTURE_TEARDOWN(special)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+	munmap(self->map, PAGES * PAGE);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+TEST_F(special, read_only)
+{
+	struct target *target = &self->target;
+
+	self->map = map_file_as(target->fd, PAGES, PROT_READ, MAP_SHARED);
+	ASSERT_NE(NULL, self->map);
+	ASSERT_EQ(0, fill(target->fd, target->dom, self->map,
+			  variant->content));
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_EQ(0, signal_of_reading(self->map + i * PAGE));
+		EXPECT_EQ(SIGSEGV, signal_of_writing(self->map + i * PAGE));
+	}
+	if (variant->content != RESOURCE) {
+		EXPECT_EQ(4, number_of(self->map));
+		store(target->view + 4 * PAGE, 12345);
+		EXPECT_EQ(12345, number_of(self->map));
+	}
+	if (on_stock_driver())
+		return;
+	EXPECT_EQ(-1, mprotect(self->map, PAGES * PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(SIGSEGV, signal_of_writing(self->map));
+}
+
+TEST_F(special, without_access)
+{
+	struct target *target = &self->target;
+
+	self->map = map_file_as(target->fd, PAGES, PROT_NONE, MAP_SHARED);
+	ASSERT_NE(NULL, self->map);
+	ASSERT_EQ(0, fill(target->fd, target->dom, self->map,
+			  variant->content));
+	for (size_t i = 0; i < PAGES; i++)
+		EXPECT_EQ(SIGSEGV, signal_of_reading(self->map + i * PAGE));
+	EXPECT_EQ(-EINVAL, map_frames(target->fd, target->dom, self->map, 0,
+				      PAGES));
+}
+
+/* What is written to it stays with the writer. */
+TEST_F(special, private)
+{
+	struct target *target = &self->target;
+	char *other = map_file(target->fd, PAGES);
+
+	self->map = map_file_as(target->fd, PAGES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE);
+	ASSERT_NE(NULL, self->map);
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(0, fill(target->fd, target->dom, self->map,
+			  variant->content));
+	ASSERT_EQ(0, fill(target->fd, target->dom, other, variant->content));
+	for (size_t i = 0; i < PAGES; i++) {
+		char *mine = self->map + i * PAGE;
+		char *shared = other + i * PAGE;
+
+		store(shared, 100 + i);
+		ASSERT_EQ(100 + i, load(mine));
+		store(mine, 200 + i);
+		EXPECT_EQ(100 + i, load(shared));
+		store(shared, 300 + i);
+		EXPECT_EQ(200 + i, load(mine));
+	}
+	EXPECT_EQ(-EINVAL, map_frames(target->fd, target->dom, self->map, 0,
+				      PAGES));
+	EXPECT_EQ(0, munmap(other, PAGES * PAGE));
+}
+
+/* A caller can tell what is not there yet from what is not its own. */
+TEST(empty_mapping_raises_sigbus)
+{
+	int fd = privcmd_open();
+	char *map = map_file(fd, PAGES);
+	int pipes[2];
+
+	ASSERT_NE(NULL, map);
+	for (size_t i = 0; i < PAGES; i++) {
+		EXPECT_EQ(SIGBUS, signal_of_reading(map + i * PAGE));
+		EXPECT_EQ(SIGBUS, signal_of_writing(map + i * PAGE));
+	}
+	/* The kernel's own accesses fail. */
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-1, write(pipes[1], map, 1));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-EFAULT, request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, map));
+	EXPECT_EQ(-EFAULT, request(fd, IOCTL_PRIVCMD_RESTRICT, map));
+	EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+	close(fd);
+}
+
+/* There is nothing in the file that an offset could lead to. */
+TEST(offset_means_nothing)
+{
+	const off_t offsets[] = { PAGE, 1UL << 40, MAPPING_OFFSET - PAGE };
+	struct target target;
+
+	ASSERT_EQ(0, target_create(&target));
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		char *map = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+				 MAP_SHARED, target.fd, offsets[i]);
+
+		ASSERT_NE(MAP_FAILED, map);
+		EXPECT_EQ(0, map_frames(target.fd, target.dom, map, 3, PAGES));
+		EXPECT_EQ(4, number_of(map + PAGE));
+		EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+	}
+	EXPECT_EQ(0, target_destroy(&target));
+}
+
+/* Our driver tells by this one that a mapping is being moved. */
+TEST(offset_of_mappings_cannot_be_asked_for)
+{
+	int fd = privcmd_open();
+	char *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, MAPPING_OFFSET);
+
+	ASSERT_LE(0, fd);
+	if (on_stock_driver()) {
+		EXPECT_NE(MAP_FAILED, map);
+		return;
+	}
+	EXPECT_EQ(MAP_FAILED, map);
+	EXPECT_EQ(EINVAL, errno);
+	close(fd);
+}
+
+/* What the threads of a race share. */
+static struct {
+	struct target target;
+	char *map;
+	atomic_uint rounds;
+	atomic_uint wins;
+	atomic_bool stop;
+	atomic_bool failed;
+} race;
+
+static void note_failure(const char *what, int ret)
+{
+	fprintf(stderr, "# %s: %d\n", what, ret);
+	atomic_store(&race.failed, true);
+}
+
+/* Whole mappings come and go. */
+static void *map_and_unmap(void *unused)
+{
+	const struct target *target = &race.target;
+
+	(void)unused;
+	for (unsigned int i = 0; !atomic_load(&race.stop); i++) {
+		enum content content = EMPTY + i % (RESOURCE + 1);
+		char *map = map_file(target->fd, PAGES);
+		int ret;
+
+		ret = map ? fill(target->fd, target->dom, map, content) : -errno;
+		if (ret)
+			note_failure("mapping", ret);
+		if (content == BATCH && number_of(map + PAGE) != 5)
+			note_failure("content", number_of(map + PAGE));
+		if (map && munmap(map - PAGE, (PAGES + 2) * PAGE))
+			note_failure("unmapping", -errno);
+		atomic_fetch_add(&race.rounds, 1);
+	}
+	return NULL;
+}
+
+/* One mapping is fought for; another thread takes it away all the time. */
+static void *fill_the_same(void *unused)
+{
+	const struct target *target = &race.target;
+
+	(void)unused;
+	for (unsigned int i = 0; !atomic_load(&race.stop); i++) {
+		enum content content = BATCH + i % (RESOURCE - BATCH + 1);
+		int ret = fill(target->fd, target->dom, race.map, content);
+
+		if (ret == 0)
+			atomic_fetch_add(&race.wins, 1);
+		else if (ret != -EINVAL)
+			note_failure("mapping", ret);
+	}
+	return NULL;
+}
+
+static void *exchange_the_mapping(void *unused)
+{
+	(void)unused;
+	while (!atomic_load(&race.stop)) {
+		if (mmap(race.map, PAGES * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, race.target.fd, 0) != race.map)
+			note_failure("mmap", -errno);
+		atomic_fetch_add(&race.rounds, 1);
+	}
+	return NULL;
+}
+
+#define THREADS 3
+
+/* Runs threads for a while. */
+static int run_threads(void *(*const functions[THREADS])(void *))
+{
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		if (pthread_create(&threads[i], NULL, functions[i], NULL))
+			return -EAGAIN;
+	sleep(2);
+	atomic_store(&race.stop, true);
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
+/* Neither in the mappings nor, when all are gone, in the domain. */
+TEST(threads_leave_nothing_behind)
+{
+	domid_t dom;
+
+	ASSERT_EQ(0, target_create(&race.target));
+	ASSERT_EQ(0, run_threads((void *(*const[THREADS])(void *)) {
+		map_and_unmap, map_and_unmap, map_and_unmap,
+	}));
+	EXPECT_FALSE(atomic_load(&race.failed));
+	EXPECT_LT(10, atomic_load(&race.rounds));
+	for (size_t i = 0; i < FRAMES; i++)
+		EXPECT_EQ(i, number_of(race.target.view + i * PAGE));
+
+	dom = race.target.dom;
+	EXPECT_EQ(0, target_destroy(&race.target));
+	race.target.fd = privcmd_open();
+	EXPECT_TRUE(domain_is_gone(race.target.fd, dom));
+	close(race.target.fd);
+}
+
+TEST(threads_fight_for_one_mapping)
+{
+	domid_t dom;
+
+	ASSERT_EQ(0, target_create(&race.target));
+	race.map = map_file(race.target.fd, PAGES);
+	ASSERT_NE(NULL, race.map);
+	ASSERT_EQ(0, run_threads((void *(*const[THREADS])(void *)) {
+		fill_the_same, fill_the_same, exchange_the_mapping,
+	}));
+	EXPECT_FALSE(atomic_load(&race.failed));
+	TH_LOG("%u mappings, %u filled", race.rounds, race.wins);
+	EXPECT_LT(10, atomic_load(&race.rounds));
+	EXPECT_LT(10, atomic_load(&race.wins));
+	EXPECT_TRUE(neighbours_are_untouched(race.map, PAGES));
+	EXPECT_EQ(0, munmap(race.map, PAGES * PAGE));
+
+	dom = race.target.dom;
+	EXPECT_EQ(0, target_destroy(&race.target));
+	race.target.fd = privcmd_open();
+	EXPECT_TRUE(domain_is_gone(race.target.fd, dom));
+	close(race.target.fd);
+}
+
+TEST_HARNESS_MAIN

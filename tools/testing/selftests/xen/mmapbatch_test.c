@@ -1,0 +1,777 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IOCTL_PRIVCMD_MMAPBATCH and its version 2: single frames of another domain
+ * in a mapping, and what becomes of those that cannot be mapped.
+ */
+
+#include "mapping.h"
+
+/* The pages of the mapping that requests are for. */
+#define PAGES 4
+
+/* More than the driver hands to the hypervisor at a time, twice over. */
+#define MANY 1100
+
+/* What version 2 says of a frame that the domain does not have. */
+#define FRAME_ERROR (-EINVAL)
+
+struct request {
+	int version;
+	int fd;
+	domid_t dom;
+};
+
+/*
+ * Makes a request of either version.  Answers which of the frames failed; all
+ * else must be as it was, or on success as the version defines it.
+ */
+static int map_batch(const struct request *req, const void *addr,
+		     unsigned int num, const xen_pfn_t *frames, bool *failed)
+{
+	xen_pfn_t *arr = malloc(num * sizeof(*arr));
+	int *err = malloc((num + 2) * sizeof(*err));
+	int ret;
+
+	memcpy(arr, frames, num * sizeof(*arr));
+	memset(err, UNTOUCHED, (num + 2) * sizeof(*err));
+	ret = req->version == 1 ?
+	      map_batch_v1(req->fd, req->dom, addr, num, arr) :
+	      map_batch_v2(req->fd, req->dom, addr, num, arr, err + 1);
+
+	if (!is_untouched(err, sizeof(*err)) ||
+	    !is_untouched(err + 1 + num, sizeof(*err)))
+		ret = memory_changed("MMAPBATCH_V2, around its errors");
+	for (unsigned int i = 0; i < num; i++) {
+		bool marked = arr[i] == (frames[i] | PRIVCMD_MMAPBATCH_MFN_ERROR);
+
+		if (arr[i] != frames[i] && !(marked && !ret && req->version == 1))
+			ret = memory_changed("MMAPBATCH");
+		if (!ret && failed)
+			failed[i] = req->version == 1 ? marked : err[i + 1];
+	}
+	free(arr);
+	free(err);
+	return ret;
+}
+
+FIXTURE(batch)
+{
+	struct target target;
+	struct request request;
+	char *map;
+};
+
+FIXTURE_VARIANT(batch)
+{
+	int version;
+};
+
+FIXTURE_VARIANT_ADD(batch, v1) {
+	.version = 1,
+};
+
+FIXTURE_VARIANT_ADD(batch, v2) {
+	.version = 2,
+};
+
+FIXTURE_SETUP(batch)
+{
+	ASSERT_EQ(0, target_create(&self->target));
+	self->request.version = variant->version;
+	self->request.fd = self->target.fd;
+	self->request.dom = self->target.dom;
+	self->map = map_file(self->target.fd, PAGES);
+	ASSERT_NE(NULL, self->map);
+}
+
+FIXTURE_TEARDOWN(batch)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+	munmap(self->map, PAGES * PAGE);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+static const xen_pfn_t good[PAGES] = { 3, 14, 0, 15 };
+
+/* The pages show these frames, and NO_FRAME stands for none. */
+static void expect_shown(struct __test_metadata *_metadata,
+			 const struct target *target, char *map,
+			 const xen_pfn_t *frames, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++) {
+		char *page = map + i * PAGE;
+
+		if (frames[i] == NO_FRAME) {
+			EXPECT_TRUE(is_empty(page, 1));
+			continue;
+		}
+		ASSERT_EQ(0, signal_of_reading(page)) {
+			TH_LOG("page %u", i);
+		}
+		EXPECT_EQ(frames[i], number_of(page));
+		EXPECT_TRUE(is_same_memory(page, target->view + frames[i] * PAGE));
+		EXPECT_TRUE(is_same_memory(target->view + frames[i] * PAGE, page));
+	}
+}
+
+/* Maps frames of which some do not exist. */
+static void expect_mapped(struct __test_metadata *_metadata,
+			  const struct request *request,
+			  const struct target *target, char *map,
+			  const xen_pfn_t *frames, unsigned int num)
+{
+	bool failed[MANY];
+
+	ASSERT_EQ(0, map_batch(request, map, num, frames, failed));
+	for (unsigned int i = 0; i < num; i++) {
+		ASSERT_EQ(frames[i] == NO_FRAME, failed[i]) {
+			TH_LOG("frame %u", i);
+		}
+	}
+	expect_shown(_metadata, target, map, frames, num);
+}
+
+/* Refused, and the mapping can still be used as if nothing had been asked. */
+static void expect_refused(struct __test_metadata *_metadata,
+			   const struct request *request, char *map, int error,
+			   const void *addr, unsigned int num)
+{
+	const xen_pfn_t frames[2 * PAGES] = {};
+
+	EXPECT_EQ(error, map_batch(request, addr, num, frames, NULL)) {
+		TH_LOG("%u pages at %p, the mapping is at %p", num, addr, map);
+	}
+	EXPECT_TRUE(is_empty(map, PAGES));
+}
+
+TEST_F(batch, shows_the_frames)
+{
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+TEST_F(batch, shows_a_frame_as_often_as_named)
+{
+	const xen_pfn_t frames[PAGES] = { 5, 5, 7, 5 };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      frames, PAGES);
+	EXPECT_TRUE(is_same_memory(self->map, self->map + PAGE));
+	EXPECT_TRUE(is_same_memory(self->map + 3 * PAGE, self->map));
+	EXPECT_FALSE(is_same_memory(self->map, self->map + 2 * PAGE));
+}
+
+TEST_F(batch, says_which_frames_failed)
+{
+	const xen_pfn_t frames[PAGES] = { NO_FRAME, 1, NO_FRAME, 2 };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      frames, PAGES);
+}
+
+TEST_F(batch, says_when_all_frames_failed)
+{
+	const xen_pfn_t frames[PAGES] = { NO_FRAME, NO_FRAME, NO_FRAME, NO_FRAME };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      frames, PAGES);
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+TEST_F(batch, says_which_of_many_frames_failed)
+{
+	const unsigned int bad[] = { 0, 1, 511, 512, 600, 1023, 1024, MANY - 1 };
+	char *map = map_file(self->target.fd, MANY);
+	xen_pfn_t frames[MANY];
+
+	ASSERT_NE(NULL, map);
+	for (unsigned int i = 0; i < MANY; i++)
+		frames[i] = i * 7 % FRAMES;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		frames[bad[i]] = NO_FRAME;
+	expect_mapped(_metadata, &self->request, &self->target, map, frames,
+		      MANY);
+	EXPECT_TRUE(neighbours_are_untouched(map, MANY));
+	EXPECT_EQ(0, munmap(map, MANY * PAGE));
+}
+
+TEST_F(batch, fills_holes)
+{
+	const xen_pfn_t frames[PAGES] = { 1, NO_FRAME, NO_FRAME, 2 };
+	const xen_pfn_t one_more[] = { NO_FRAME, 9 };
+	const xen_pfn_t rest[] = { 8 };
+	const xen_pfn_t full[PAGES] = { 1, 8, 9, 2 };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      frames, PAGES);
+	expect_mapped(_metadata, &self->request, &self->target,
+		      self->map + PAGE, one_more, 2);
+	expect_mapped(_metadata, &self->request, &self->target,
+		      self->map + PAGE, rest, 1);
+	expect_shown(_metadata, &self->target, self->map, full, PAGES);
+}
+
+/* Neither into what is mapped already, nor past the end. */
+TEST_F(batch, fills_nothing_but_holes)
+{
+	const xen_pfn_t frames[PAGES] = { 1, NO_FRAME, 2, NO_FRAME };
+	const xen_pfn_t more[PAGES + 1] = { 4, 5, 6, 7, 8 };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      frames, PAGES);
+	for (unsigned int first = 0; first < PAGES; first++) {
+		for (unsigned int num = 1; num <= PAGES + 1; num++) {
+			if (num == 1 && frames[first] == NO_FRAME)
+				continue;
+			EXPECT_EQ(-EINVAL,
+				  map_batch(&self->request,
+					    self->map + first * PAGE, num, more,
+					    NULL)) {
+				TH_LOG("%u pages from page %u on", num, first);
+			}
+		}
+	}
+	expect_shown(_metadata, &self->target, self->map, frames, PAGES);
+}
+
+TEST_F(batch, is_refused_where_something_is_mapped)
+{
+	const xen_pfn_t others[PAGES] = { 4, 5, 6, 7 };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, self->map, PAGES, others,
+				     NULL));
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, self->map, 1, others,
+				     NULL));
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, self->map + 3 * PAGE, 1,
+				     others, NULL));
+	/* The same frames make no difference. */
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, self->map, PAGES, good,
+				     NULL));
+	expect_shown(_metadata, &self->target, self->map, good, PAGES);
+}
+
+/* The first one has to fill the mapping. */
+TEST_F(batch, of_another_size_is_refused)
+{
+	for (unsigned int num = 1; num < 2 * PAGES; num++) {
+		if (num != PAGES)
+			expect_refused(_metadata, &self->request, self->map,
+				       -EINVAL, self->map, num);
+	}
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+TEST_F(batch, at_another_place_is_refused)
+{
+	const ssize_t offsets[] = {
+		PAGE, 2 * PAGE, 3 * PAGE, 4 * PAGE, 5 * PAGE, 1, 2048,
+		PAGE - 1, 3 * PAGE + 1, -1, -PAGE, -5 * PAGE,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		const char *addr = self->map + offsets[i];
+
+		for (unsigned int num = 1; num <= PAGES + 2; num++)
+			expect_refused(_metadata, &self->request, self->map,
+				       -EINVAL, addr, num);
+	}
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+/* Where the kernel's search for what is there finds the mapping above. */
+TEST_F(batch, below_a_mapping_is_refused)
+{
+	char *below = self->map - PAGE;
+
+	ASSERT_EQ(0, munmap(below, PAGE));
+	for (unsigned int num = 1; num <= PAGES + 1; num++)
+		expect_refused(_metadata, &self->request, self->map, -EINVAL,
+			       below, num);
+	/* Also when the mapping has holes to be filled. */
+	ASSERT_EQ(0, map_batch(&self->request, self->map, PAGES,
+			       (xen_pfn_t[PAGES]) { NO_FRAME, 1, 2, 3 }, NULL));
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, below, 1, good, NULL));
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, below, 2, good, NULL));
+	EXPECT_TRUE(is_empty(self->map, 1));
+	EXPECT_EQ(SIGSEGV, signal_of_reading(below));
+
+	ASSERT_EQ(below, mmap(below, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	memset(below, UNTOUCHED, PAGE);
+}
+
+TEST_F(batch, beyond_all_addresses_is_refused)
+{
+	const uintptr_t addrs[] = {
+		-PAGE, -PAGES * PAGE, -1UL, 1UL << 63, 1UL << 47, 1UL << 52,
+		0xffff800000000000, 0xffffffff81000000, 0, PAGE,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(addrs); i++) {
+		expect_refused(_metadata, &self->request, self->map, -EINVAL,
+			       (void *)addrs[i], PAGES);
+		expect_refused(_metadata, &self->request, self->map, -EINVAL,
+			       (void *)addrs[i], 1);
+	}
+}
+
+TEST_F(batch, across_two_mappings_is_refused)
+{
+	char *next = self->map + 2 * PAGE;
+
+	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
+	ASSERT_EQ(self->map, mmap(self->map, 2 * PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_FIXED, self->target.fd, 0));
+	ASSERT_EQ(next, mmap(next, 2 * PAGE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_FIXED, self->target.fd, 0));
+	expect_refused(_metadata, &self->request, self->map, -EINVAL, self->map,
+		       PAGES);
+	expect_refused(_metadata, &self->request, self->map, -EINVAL,
+		       self->map + PAGE, 2);
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      2);
+	EXPECT_TRUE(is_empty(next, 2));
+	expect_mapped(_metadata, &self->request, &self->target, next, good + 2,
+		      2);
+}
+
+/* The rest of the address within its page does not count, as ever. */
+TEST_F(batch, into_a_hole_need_not_be_aligned)
+{
+	const xen_pfn_t frames[PAGES] = { 1, NO_FRAME, 2, NO_FRAME };
+	const xen_pfn_t full[PAGES] = { 1, 3, 2, NO_FRAME };
+
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      frames, PAGES);
+	EXPECT_EQ(0, map_batch(&self->request, self->map + PAGE + 5, 1, good,
+			       NULL));
+	EXPECT_EQ(-EINVAL, map_batch(&self->request, self->map + 3 * PAGE + 5,
+				     1, good, NULL));
+	expect_shown(_metadata, &self->target, self->map, full, PAGES);
+}
+
+/* A page of another kind of memory must not be taken for a privcmd mapping. */
+TEST_F(batch, into_other_memory_is_refused)
+{
+	int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int hypercall = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
+	char *const others[] = {
+		map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS),
+		map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS),
+		map_file_as(file, PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE),
+		map_file_as(hypercall, PAGES, PROT_READ | PROT_WRITE,
+			    MAP_SHARED),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		ASSERT_NE(NULL, others[i]);
+		memset(others[i], UNTOUCHED, PAGES * PAGE);
+		for (unsigned int num = 1; num <= PAGES; num++)
+			expect_refused(_metadata, &self->request, self->map,
+				       -EINVAL, others[i], num);
+		EXPECT_TRUE(is_untouched(others[i] - PAGE, (PAGES + 2) * PAGE));
+		EXPECT_EQ(0, munmap(others[i], PAGES * PAGE));
+	}
+	close(file);
+	close(hypercall);
+}
+
+/* The driver's mappings are all alike, whichever file they are of. */
+TEST_F(batch, into_a_mapping_of_another_file)
+{
+	int proc = open("/proc/xen/privcmd", O_RDWR | O_CLOEXEC);
+	int fd = privcmd_open();
+	char *map;
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, proc);
+	ASSERT_EQ(0, restrict_to(fd, 0));
+	map = map_file(fd, PAGES);
+	ASSERT_NE(NULL, map);
+	expect_mapped(_metadata, &self->request, &self->target, map, good,
+		      PAGES);
+	EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+
+	map = map_file(proc, PAGES);
+	ASSERT_NE(NULL, map);
+	expect_mapped(_metadata, &self->request, &self->target, map, good,
+		      PAGES);
+	EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+	close(fd);
+	close(proc);
+}
+
+TEST_F(batch, of_no_frames_is_refused)
+{
+	expect_refused(_metadata, &self->request, self->map, -EINVAL, self->map,
+		       0);
+	expect_refused(_metadata, &self->request, self->map, -EINVAL, NULL, 0);
+}
+
+/* Makes a request with arrays wherever they are; version 2 clears its errors. */
+static int map_arrays(const struct request *req, const void *addr,
+		      unsigned int num, const void *frames)
+{
+	static const int read_only;
+	static int err[PAGES];
+
+	return req->version == 1 ?
+	       map_batch_v1(req->fd, req->dom, addr, num, (void *)frames) :
+	       map_batch_v2(req->fd, req->dom, addr, num, frames,
+			    num <= PAGES ? err : (int *)&read_only);
+}
+
+/*
+ * The frames end early here.  The stock driver reads them before it looks at
+ * the mapping, and version 2 clears the errors in any case.
+ */
+TEST_F(batch, of_too_many_frames_is_refused)
+{
+	const unsigned int many[] = { 1U << 20, 1U << 31, -2U, -1U };
+	xen_pfn_t *frames = (void *)map_file_as(-1, 1, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS);
+	int expected = on_stock_driver() || variant->version == 2 ? -EFAULT :
+								   -EINVAL;
+
+	ASSERT_NE(NULL, frames);
+	ASSERT_EQ(0, munmap(frames + PAGE / sizeof(*frames), PAGE));
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		EXPECT_EQ(expected, map_arrays(&self->request, self->map,
+					       many[i], frames)) {
+			TH_LOG("%#x frames", many[i]);
+		}
+	}
+	EXPECT_TRUE(is_empty(self->map, PAGES));
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+/* Nothing must be held for a request that cannot succeed. */
+TEST_F(batch, of_all_frames_there_can_be_costs_nothing)
+{
+	const size_t size = (1UL << 32) * sizeof(xen_pfn_t);
+	int expected = variant->version == 1 ? -EINVAL : -EFAULT;
+	void *frames;
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver eats up all memory");
+	frames = mmap(NULL, size, PROT_READ,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, frames);
+	for (unsigned int i = 0; i < 1000; i++) {
+		ASSERT_EQ(expected, map_arrays(&self->request, self->map, -1U,
+					       frames));
+		ASSERT_EQ(expected, map_arrays(&self->request, self->map,
+					       1U << 31, frames));
+	}
+	EXPECT_TRUE(is_empty(self->map, PAGES));
+}
+
+TEST_F(batch, with_frames_at_a_bad_pointer)
+{
+	char *page = map_file_as(-1, 1, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS);
+	char *end = page + PAGE;
+	const void *bad[] = {
+		NULL, (void *)1, end, end - 8, end - 3 * 8 - 1,
+		(void *)0xffffffff81000000, (void *)(1UL << 63), (void *)-8UL,
+	};
+
+	ASSERT_NE(NULL, page);
+	ASSERT_EQ(0, munmap(end, PAGE));
+	memset(page, 0, PAGE);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(-EFAULT, map_arrays(&self->request, self->map, PAGES,
+					      bad[i])) {
+			TH_LOG("frames at %p", bad[i]);
+		}
+	}
+	EXPECT_TRUE(is_empty(self->map, PAGES));
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+TEST_F(batch, with_a_bad_argument)
+{
+	unsigned int cmd = variant->version == 1 ? IOCTL_PRIVCMD_MMAPBATCH :
+						   IOCTL_PRIVCMD_MMAPBATCH_V2;
+
+	EXPECT_EQ(-EFAULT, request(self->target.fd, cmd, NULL));
+	EXPECT_EQ(-EFAULT, request(self->target.fd, cmd,
+				   (void *)0xffffffff81000000));
+	ASSERT_EQ(0, restrict_to(self->target.fd, NO_SUCH_DOMAIN));
+	EXPECT_EQ(-EFAULT, request(self->target.fd, cmd, NULL));
+}
+
+TEST_F(batch, of_no_such_domain_fails_in_each_frame)
+{
+	bool failed[PAGES] = {};
+
+	self->request.dom = NO_SUCH_DOMAIN;
+	EXPECT_EQ(0, map_batch(&self->request, self->map, PAGES, good, failed));
+	for (unsigned int i = 0; i < PAGES; i++)
+		EXPECT_TRUE(failed[i]);
+	EXPECT_TRUE(is_empty(self->map, PAGES));
+}
+
+TEST_F(batch, of_a_pv_domain)
+{
+	int dom = domain_create(DOMAIN_PV, 1);
+	xen_pfn_t frames[PAGES];
+	char *map = map_file(self->target.fd, PAGES);
+	bool failed[PAGES];
+
+	ASSERT_LT(0, dom);
+	ASSERT_EQ(0, domain_populate(dom, PAGES, frames));
+	ASSERT_NE(NULL, map);
+	self->request.dom = dom;
+	ASSERT_EQ(0, map_batch(&self->request, self->map, PAGES, frames,
+			       failed));
+	for (unsigned int i = 0; i < PAGES; i++)
+		EXPECT_FALSE(failed[i]);
+	ASSERT_EQ(0, map_batch(&self->request, map, PAGES, frames, failed));
+	for (unsigned int i = 0; i < PAGES; i++)
+		EXPECT_TRUE(is_same_memory(self->map + i * PAGE,
+					   map + i * PAGE));
+	/* Its frames are no other's. */
+	self->request.dom = self->target.dom;
+	ASSERT_EQ(0, munmap(map, PAGES * PAGE));
+	map = map_file(self->target.fd, PAGES);
+	EXPECT_EQ(0, map_batch(&self->request, map, PAGES, frames, failed));
+	for (unsigned int i = 0; i < PAGES; i++)
+		EXPECT_TRUE(failed[i]);
+	EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+	EXPECT_EQ(0, domain_destroy(dom));
+}
+
+TEST_F(batch, on_a_restricted_file_is_for_its_domain)
+{
+	ASSERT_EQ(0, restrict_to(self->target.fd, self->target.dom));
+	self->request.dom = 0;
+	expect_refused(_metadata, &self->request, self->map, -EPERM, self->map,
+		       PAGES);
+	self->request.dom = NO_SUCH_DOMAIN;
+	expect_refused(_metadata, &self->request, self->map, -EPERM, self->map,
+		       PAGES);
+	self->request.dom = DOMID_SELF;
+	expect_refused(_metadata, &self->request, self->map, -EPERM, self->map,
+		       PAGES);
+	self->request.dom = self->target.dom;
+	expect_mapped(_metadata, &self->request, &self->target, self->map, good,
+		      PAGES);
+}
+
+TEST_F(batch, on_a_file_for_another_domain_is_refused)
+{
+	ASSERT_EQ(0, restrict_to(self->target.fd, NO_SUCH_DOMAIN));
+	expect_refused(_metadata, &self->request, self->map, -EPERM, self->map,
+		       PAGES);
+	/* Whatever else is wrong. */
+	expect_refused(_metadata, &self->request, self->map, -EPERM, self->map,
+		       0);
+	expect_refused(_metadata, &self->request, self->map, -EPERM, NULL, 1);
+	EXPECT_EQ(-EPERM, map_arrays(&self->request, self->map, PAGES, NULL));
+	EXPECT_EQ(-EPERM, map_arrays(&self->request, self->map, -1U, good));
+}
+
+/* The array's place where the errors go is looked at first, as ever. */
+TEST_F(batch, with_errors_in_kernel_memory_is_refused_first)
+{
+	const uintptr_t bad[] = {
+		0xffffffff81000000, 1UL << 63, 0xffff800000000000,
+	};
+
+	ASSERT_EQ(0, restrict_to(self->target.fd, NO_SUCH_DOMAIN));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		int ret = variant->version == 1 ?
+			  map_batch_v1(self->target.fd, self->target.dom,
+				       self->map, PAGES, (void *)bad[i]) :
+			  map_batch_v2(self->target.fd, self->target.dom,
+				       self->map, PAGES, good, (void *)bad[i]);
+
+		EXPECT_EQ(-EFAULT, ret) {
+			TH_LOG("at %#lx", (unsigned long)bad[i]);
+		}
+	}
+}
+
+FIXTURE(errors)
+{
+	struct target target;
+	char *map;
+	/* Arrays, at the start of a page that can be made read-only. */
+	char *page;
+};
+
+FIXTURE_SETUP(errors)
+{
+	ASSERT_EQ(0, target_create(&self->target));
+	self->map = map_file(self->target.fd, PAGES);
+	ASSERT_NE(NULL, self->map);
+	self->page = map_file_as(-1, 1, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS);
+	ASSERT_NE(NULL, self->page);
+	memset(self->page, UNTOUCHED, PAGE);
+}
+
+FIXTURE_TEARDOWN(errors)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+	EXPECT_TRUE(neighbours_are_untouched(self->page, 1));
+	munmap(self->map, PAGES * PAGE);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+static const xen_pfn_t some_bad[PAGES] = { 1, NO_FRAME, 2, NO_FRAME };
+
+TEST_F(errors, of_v2_are_the_hypervisors)
+{
+	int err[PAGES] = { 1, 1, 1, 1 };
+
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map,
+				  PAGES, some_bad, err));
+	EXPECT_EQ(0, err[0]);
+	EXPECT_EQ(FRAME_ERROR, err[1]);
+	EXPECT_EQ(0, err[2]);
+	EXPECT_EQ(FRAME_ERROR, err[3]);
+}
+
+TEST_F(errors, of_v2_tell_that_there_is_no_such_domain)
+{
+	int err[PAGES] = {};
+
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, NO_SUCH_DOMAIN, self->map,
+				  PAGES, good, err));
+	for (unsigned int i = 0; i < PAGES; i++)
+		EXPECT_EQ(-ESRCH, err[i]);
+}
+
+TEST_F(errors, of_v2_are_cleared_on_success)
+{
+	int *err = (int *)self->page;
+
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map,
+				  PAGES, good, err));
+	for (unsigned int i = 0; i < PAGES; i++)
+		EXPECT_EQ(0, err[i]);
+	EXPECT_TRUE(is_untouched(err + PAGES, PAGE - PAGES * sizeof(*err)));
+}
+
+TEST_F(errors, of_v2_are_cleared_even_if_there_is_no_mapping)
+{
+	const int clear[PAGES] = {};
+	int *err = (int *)self->page;
+
+	EXPECT_EQ(-EINVAL, map_batch_v2(self->target.fd, self->target.dom,
+					self->map + PAGE, PAGES, good, err));
+	EXPECT_EQ(0, memcmp(err, clear, sizeof(clear)));
+	EXPECT_TRUE(is_untouched(err + PAGES, PAGE - PAGES * sizeof(*err)));
+}
+
+TEST_F(errors, of_v2_are_left_alone_on_a_restricted_file)
+{
+	int *err = (int *)self->page;
+
+	ASSERT_EQ(0, restrict_to(self->target.fd, NO_SUCH_DOMAIN));
+	EXPECT_EQ(-EPERM, map_batch_v2(self->target.fd, self->target.dom,
+				       self->map, PAGES, good, err));
+	EXPECT_TRUE(is_untouched(err, PAGE));
+}
+
+TEST_F(errors, of_v2_at_a_bad_pointer)
+{
+	int *const end = (int *)(self->page + PAGE);
+	int *const bad[] = {
+		NULL, end - PAGES / 2, (int *)0xffffffff81000000,
+		(int *)(1UL << 63), (int *)-8UL,
+	};
+
+	ASSERT_EQ(0, mprotect(end, PAGE, PROT_READ));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd,
+						self->target.dom, self->map,
+						PAGES, good, bad[i])) {
+			TH_LOG("errors at %p", bad[i]);
+		}
+	}
+	EXPECT_TRUE(is_empty(self->map, PAGES));
+	/* Nothing was mapped, and the mapping can be used. */
+	EXPECT_EQ(0, map_frames(self->target.fd, self->target.dom, self->map, 0,
+				PAGES));
+}
+
+TEST_F(errors, of_v2_in_read_only_memory)
+{
+	int *err = (int *)self->page;
+
+	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
+	EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd, self->target.dom,
+					self->map, PAGES, good, err));
+	EXPECT_TRUE(is_untouched(self->page, PAGE));
+	EXPECT_TRUE(is_empty(self->map, PAGES));
+	EXPECT_EQ(0, map_frames(self->target.fd, self->target.dom, self->map, 0,
+				PAGES));
+}
+
+/* They are for reading only. */
+TEST_F(errors, of_v2_do_not_go_to_the_frames)
+{
+	xen_pfn_t *frames = (xen_pfn_t *)self->page;
+	int err[PAGES] = {};
+
+	memcpy(frames, some_bad, sizeof(some_bad));
+	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
+	EXPECT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map,
+				  PAGES, frames, err));
+	EXPECT_EQ(FRAME_ERROR, err[1]);
+	EXPECT_TRUE(is_empty(self->map + PAGE, 1));
+	EXPECT_EQ(2, number_of(self->map + 2 * PAGE));
+}
+
+TEST_F(errors, of_v1_keep_the_frame_in_their_low_bits)
+{
+	xen_pfn_t *frames = (xen_pfn_t *)self->page;
+
+	memcpy(frames, some_bad, sizeof(some_bad));
+	frames[3] = 0x123456789abUL;
+	ASSERT_EQ(0, map_batch_v1(self->target.fd, self->target.dom, self->map,
+				  PAGES, frames));
+	EXPECT_EQ(1, frames[0]);
+	EXPECT_EQ(0xffffffff, frames[1]);
+	EXPECT_EQ(2, frames[2]);
+	EXPECT_EQ(0x123456789abUL | PRIVCMD_MMAPBATCH_MFN_ERROR, frames[3]);
+	EXPECT_TRUE(is_untouched(frames + PAGES,
+				 PAGE - PAGES * sizeof(*frames)));
+}
+
+/* What is only read may be read-only: without errors nothing is written. */
+TEST_F(errors, of_v1_in_read_only_memory)
+{
+	xen_pfn_t *frames = (xen_pfn_t *)self->page;
+	char *map = map_file(self->target.fd, PAGES);
+
+	ASSERT_NE(NULL, map);
+	memcpy(frames, good, sizeof(good));
+	memcpy(frames + PAGES, some_bad, sizeof(some_bad));
+	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
+	EXPECT_EQ(0, map_batch_v1(self->target.fd, self->target.dom, self->map,
+				  PAGES, frames));
+	EXPECT_EQ(good[1], number_of(self->map + PAGE));
+
+	/* It fails with some frames mapped, as it always did. */
+	EXPECT_EQ(-EFAULT, map_batch_v1(self->target.fd, self->target.dom, map,
+					PAGES, frames + PAGES));
+	EXPECT_EQ(0, memcmp(frames + PAGES, some_bad, sizeof(some_bad)));
+	EXPECT_EQ(1, number_of(map));
+	EXPECT_TRUE(is_empty(map + PAGE, 1));
+	EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+}
+
+TEST_HARNESS_MAIN
