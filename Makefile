@@ -49,6 +49,10 @@ demo: setup
 check: setup
 	@tools/testing/xenlab/check
 
+.PHONY: differential
+differential: setup
+	@$(XENLAB) differential
+
 .PHONY: mutants
 mutants: setup
 	@$(XENLAB) mutants
@@ -72,6 +76,7 @@ help:
 	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
+	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
 	@echo 'make lint      check the sources; silent when clean'
 	@echo 'make docs      build the documentation into build/html'

@@ -17,6 +17,7 @@ sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 
 import build
 import cpio
+import differential
 import fetch
 import host
 import image as images
@@ -147,6 +148,10 @@ def _demo(args: argparse.Namespace) -> int:
     if verdict.status is not Status.GOOD:
         raise verdict.failure()
     return Status.GOOD
+
+
+def _differential(args: argparse.Namespace) -> int:
+    return _close(differential.run(_options(args)), [])
 
 
 def _setup(args: argparse.Namespace) -> int:
@@ -306,6 +311,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("test", _test, "build the selftests and run them in dom0")
     _add_machine(command, ("ours", "stock", "both"), 600)
     command.add_argument("program", nargs="*", help="test programs (default: all)")
+
+    command = add(
+        "differential", _differential, "compare our driver with the stock one"
+    )
+    _add_machine(command, (), 300)
 
     command = add("demo", _demo, "run the demo in dom0")
     _add_machine(command, ("ours", "stock"), 120)
