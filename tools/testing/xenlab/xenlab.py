@@ -321,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(command, ("ours", "stock"), 120)
 
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
-    _add_machine(command, (), 1200)
+    _add_machine(command, (), 2400)
     command.add_argument("name", nargs="*", help="mutants (default: all)")
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
