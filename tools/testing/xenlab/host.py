@@ -24,7 +24,7 @@ OS_RELEASE = Path("/etc/os-release")
 PACKAGES: Mapping[str, Sequence[str]] = {
     "fetch": ("ca-certificates", "mmdebstrap", "xz-utils"),
     "boot": ("qemu-system-x86",),
-    "build": ("gcc", "gcc-multilib", "libelf1", "make", "patch"),
+    "build": ("gcc", "gcc-12-multilib", "libelf1", "make", "patch"),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
     "docs": ("python3-sphinx", "python3-sphinx-rtd-theme"),
 }
