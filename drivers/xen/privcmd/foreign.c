@@ -4,7 +4,11 @@
 #include <linux/cleanup.h>
 #include <linux/errno.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -30,6 +34,52 @@ static void *copy_array(const void __user *user, size_t nr, size_t size)
 	}
 
 	return array;
+}
+
+/*
+ * Walk over an array of the caller's that no mapping bounds, a part at a time.
+ *
+ * Return: 0; -EFAULT if @part left some of it; -EINTR.
+ */
+static int walk_array(void __user *user, size_t size,
+		      size_t (*part)(char __user *user, size_t size))
+{
+	size_t chunk;
+
+	if (!access_ok(user, size))
+		return -EFAULT;
+
+	for (; size; user += chunk, size -= chunk) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+
+		chunk = min_t(size_t, size, SZ_1M);
+		if (part(user, chunk))
+			return -EFAULT;
+
+		cond_resched();
+	}
+
+	return 0;
+}
+
+static size_t read_part(char __user *user, size_t size)
+{
+	return fault_in_readable(user, size);
+}
+
+static size_t clear_part(char __user *user, size_t size)
+{
+	return clear_user(user, size);
+}
+
+/*
+ * A request that fits no mapping fails, but an array that cannot be read comes
+ * first: that is seen without holding a copy.
+ */
+static int check_array(const void __user *user, size_t nr, size_t size)
+{
+	return walk_array((void __user *)user, array_size(nr, size), read_part);
 }
 
 /**
@@ -89,8 +139,8 @@ static int map_entries(const struct privcmd_mmap *req, const struct privcmd_mmap
  * @file: the file.
  * @arg: the domain, which has been checked, and the runs.
  *
- * Return: 0; -EINVAL if the runs do not fill an empty mapping from its start on
- * without a gap, or are more than it has pages; -EFAULT; -ENOMEM; -EINTR; or
+ * Return: 0; -EINVAL if the runs do not go into an empty mapping, from its start
+ * on without a gap, or are more than it has pages; -EFAULT; -ENOMEM; -EINTR; or
  * the hypervisor's error for the first run that it refused: those before it are
  * mapped.
  */
@@ -113,7 +163,8 @@ long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
 	fits = lookup_empty(first.va, (unsigned int)req->num);
 	mmap_read_unlock(mm);
 	if (!fits)
-		return -EINVAL;
+		return check_array(req->entry, (unsigned int)req->num,
+				   sizeof(first)) ?: -EINVAL;
 
 	struct privcmd_mmap_entry *entries __free(kvfree) =
 		copy_array(req->entry, req->num, sizeof(*entries));
@@ -246,7 +297,7 @@ static int report_errors(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t *fram
 /* A caller may count on this even if the request fails for the mapping's sake. */
 static int clear_errors(const struct privcmd_mmapbatch_v2 *req)
 {
-	return clear_user(req->err, req->num * sizeof(*req->err)) ? -EFAULT : 0;
+	return walk_array(req->err, array_size(req->num, sizeof(*req->err)), clear_part);
 }
 
 static long map_batch(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t __user *v1)
@@ -269,7 +320,9 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t __user *
 	if (IS_ERR(frames))
 		return PTR_ERR(frames);
 
-	if (!v1)
+	if (!fits)
+		ret = check_array(req->arr, req->num, sizeof(*frames));
+	if (!ret && !v1)
 		ret = clear_errors(req);
 	if (ret)
 		return ret;

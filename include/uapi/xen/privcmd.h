@@ -60,7 +60,8 @@ struct privcmd_mmap_entry {
  * struct privcmd_mmap - Argument of IOCTL_PRIVCMD_MMAP.
  * @num: number of entries.
  * @dom: domain whose frames are mapped.
- * @entry: the entries; together they fill the mapping without a gap.
+ * @entry: the entries; each begins where the one before it ends, the first at
+ *	the start of the mapping.
  *
  * For PV callers only: ENOSYS for any other.
  */

@@ -186,6 +186,7 @@ static void commands(void)
 		IOCTL_PRIVCMD_HYPERCALL,     IOCTL_PRIVCMD_MMAP,  IOCTL_PRIVCMD_MMAPBATCH,
 		IOCTL_PRIVCMD_MMAPBATCH_V2,  IOCTL_PRIVCMD_DM_OP, IOCTL_PRIVCMD_RESTRICT,
 		IOCTL_PRIVCMD_MMAP_RESOURCE, IOCTL_PRIVCMD_IRQFD, IOCTL_PRIVCMD_IOEVENTFD,
+		IOCTL_PRIVCMD_PCIDEV_GET_GSI,
 	};
 	static const unsigned int unknown[] = {
 		0, 1, 0x5001, 0x500c, 0x50ff, 0xffffffff,
@@ -580,6 +581,18 @@ static void batch_arrays(int version)
 					     bad[p].name, files[f].name);
 			}
 			printf("... shows\t%s\n", shown(m, 4));
+
+			/* More than the mapping has pages. */
+			set_gfns(0);
+			b.num = 8;
+			b.arr = bad[p].p;
+			b.err = errors;
+			record_batch(fd, &b, "MMAPBATCH v%d of 8, frames %s, file %s",
+				     version, bad[p].name, files[f].name);
+			b.num = -1;
+			record_batch(fd, &b,
+				     "MMAPBATCH v%d of 2^32 - 1, frames %s, file %s",
+				     version, bad[p].name, files[f].name);
 			munmap(m, 4 * PAGE);
 		}
 	}
@@ -644,6 +657,24 @@ static void runs(void)
 			       "MMAP of a bad run of %s, file %s", doms[d].name,
 			       files[f].name);
 		}
+	}
+
+	/* More runs than the mapping has pages. */
+	for (size_t p = 0; p < ARRAY_SIZE(arrays); p++) {
+		record(map_runs(any, target, 8, arrays[p].p), "",
+		       "MMAP of 8 runs, entries %s", arrays[p].name);
+		record(map_runs(any, target, -1, arrays[p].p), "",
+		       "MMAP of -1 runs, entries %s", arrays[p].name);
+	}
+	for (int num = 4; num <= 6; num++) {
+		char *m = map_privcmd(any, 4);
+		struct privcmd_mmap_entry empty[6];
+
+		for (int i = 0; i < num; i++)
+			empty[i] = (struct privcmd_mmap_entry){ (unsigned long)m, 0, 0 };
+		record(map_runs(any, target, num, empty), "", "MMAP of %d empty runs",
+		       num);
+		munmap(m, 4 * PAGE);
 	}
 
 	static const __u64 lengths[] = {
@@ -763,6 +794,18 @@ static void resources(ioservid_t server)
 	arg.addr = -PAGE;
 	record_resource(any, &arg, "grant table into the last page");
 	munmap(anonymous, PAGE);
+
+	static const __u64 many[] = { 1ULL << 32, 1ULL << 52, 1ULL << 63, -1ULL };
+
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		char *m = map_privcmd(any, 2);
+
+		arg.addr = (unsigned long)m;
+		arg.num = many[i];
+		record_resource(any, &arg, "grant table of %#llx frames",
+				(unsigned long long)many[i]);
+		munmap(m, 2 * PAGE);
+	}
 }
 
 static void mappings(void)
@@ -814,6 +857,16 @@ static void mappings(void)
 			       "madvise %d of %s", advice[i], of);
 			munmap(m, 4 * PAGE);
 		}
+		char *m = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+		char *elsewhere = map_anonymous(PAGE, PROT_NONE);
+
+		record(mremap(m, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere) ==
+				       MAP_FAILED ?
+			       -errno :
+			       0,
+		       "", "mremap of %s to another place", of);
+		munmap(m, PAGE);
+		munmap(elsewhere, PAGE);
 		record(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, PAGE) == MAP_FAILED ?
 			       -errno :
 			       0,

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #define PAGE		XC_PAGE_SIZE
 
@@ -289,6 +290,22 @@ static inline int target_destroy(struct target *target)
 	munmap(target->view, FRAMES * PAGE);
 	close(target->fd);
 	return target->dom > 0 ? domain_destroy(target->dom) : 0;
+}
+
+/* Whether a child that is in the middle of a long request can be killed. */
+static inline bool can_be_killed(pid_t child)
+{
+	int status;
+
+	usleep(200000);
+	kill(child, SIGKILL);
+	for (int i = 0; i < 300; i++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return WIFSIGNALED(status);
+		usleep(10000);
+	}
+	waitpid(child, &status, 0);
+	return false;
 }
 
 /* Whether nothing holds a destroyed domain any more; that may take a moment. */

@@ -428,23 +428,18 @@ static int map_arrays(const struct request *req, const void *addr,
 			    num <= PAGES ? err : (int *)&read_only);
 }
 
-/*
- * The frames end early here.  The stock driver reads them before it looks at
- * the mapping, and version 2 clears the errors in any case.
- */
+/* That they end early comes first. */
 TEST_F(batch, of_too_many_frames_is_refused)
 {
 	const unsigned int many[] = { 1U << 20, 1U << 31, -2U, -1U };
 	xen_pfn_t *frames = (void *)map_file_as(-1, 1, PROT_READ | PROT_WRITE,
 						MAP_PRIVATE | MAP_ANONYMOUS);
-	int expected = on_stock_driver() || variant->version == 2 ? -EFAULT :
-								   -EINVAL;
 
 	ASSERT_NE(NULL, frames);
 	ASSERT_EQ(0, munmap(frames + PAGE / sizeof(*frames), PAGE));
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
-		EXPECT_EQ(expected, map_arrays(&self->request, self->map,
-					       many[i], frames)) {
+		EXPECT_EQ(-EFAULT, map_arrays(&self->request, self->map,
+					      many[i], frames)) {
 			TH_LOG("%#x frames", many[i]);
 		}
 	}
@@ -453,25 +448,42 @@ TEST_F(batch, of_too_many_frames_is_refused)
 		      PAGES);
 }
 
-/* Nothing must be held for a request that cannot succeed. */
-TEST_F(batch, of_all_frames_there_can_be_costs_nothing)
+/* As many frames as there can be, all in the page of zeroes. */
+static void *map_all_frames(void)
 {
-	const size_t size = (1UL << 32) * sizeof(xen_pfn_t);
-	int expected = variant->version == 1 ? -EINVAL : -EFAULT;
+	return mmap(NULL, (1UL << 32) * sizeof(xen_pfn_t), PROT_READ,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/* Nothing must be held for a request that cannot succeed. */
+TEST_F(batch, of_more_frames_than_there_is_memory_holds_none)
+{
 	void *frames;
 
 	if (on_stock_driver())
 		SKIP(return, "the stock driver eats up all memory");
-	frames = mmap(NULL, size, PROT_READ,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	frames = map_all_frames();
 	ASSERT_NE(MAP_FAILED, frames);
-	for (unsigned int i = 0; i < 1000; i++) {
-		ASSERT_EQ(expected, map_arrays(&self->request, self->map, -1U,
-					       frames));
-		ASSERT_EQ(expected, map_arrays(&self->request, self->map,
-					       1U << 31, frames));
-	}
+	/* The errors of version 2 are in read-only memory. */
+	EXPECT_EQ(variant->version == 1 ? -EINVAL : -EFAULT,
+		  map_arrays(&self->request, self->map, 1U << 28, frames));
 	EXPECT_TRUE(is_empty(self->map, PAGES));
+}
+
+TEST_F(batch, of_all_frames_there_can_be_ends_when_killed)
+{
+	void *frames;
+	pid_t child;
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver eats up all memory");
+	frames = map_all_frames();
+	ASSERT_NE(MAP_FAILED, frames);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(map_arrays(&self->request, self->map, -1U, frames));
+	EXPECT_TRUE(can_be_killed(child));
 }
 
 TEST_F(batch, with_frames_at_a_bad_pointer)
@@ -673,6 +685,21 @@ TEST_F(errors, of_v2_are_cleared_even_if_there_is_no_mapping)
 					self->map + PAGE, PAGES, good, err));
 	EXPECT_EQ(0, memcmp(err, clear, sizeof(clear)));
 	EXPECT_TRUE(is_untouched(err + PAGES, PAGE - PAGES * sizeof(*err)));
+}
+
+TEST_F(errors, of_v2_are_left_alone_if_the_frames_end_early)
+{
+	char *frames = map_file_as(-1, 1, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS);
+	const unsigned int num = 512;
+
+	ASSERT_NE(NULL, frames);
+	ASSERT_EQ(0, munmap(frames + PAGE, PAGE));
+	EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd, self->target.dom,
+					self->map, num,
+					(xen_pfn_t *)(frames + 8),
+					(int *)self->page));
+	EXPECT_TRUE(is_untouched(self->page, PAGE));
 }
 
 TEST_F(errors, of_v2_are_left_alone_on_a_restricted_file)
