@@ -5,11 +5,12 @@
 # that a distribution's backports count too.
 
 # $(call compat-lacks,MACRO,regular expression,header)
-compat-lacks = $(shell grep -qs -e '$2' $(srctree)/include/linux/$3 || echo -DCOMPAT_NO_$1)
+compat-lacks = $(shell grep -qs -e '$2' $(srctree)/include/$3 || echo -DCOMPAT_NO_$1)
 
 compat-flags := \
-	$(call compat-lacks,FREE_KVFREE,DEFINE_FREE.kvfree\>,slab.h) \
-	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,mm.h) \
-	$(call compat-lacks,MM_GET_UNMAPPED_AREA,\<mm_get_unmapped_area\>,sched/mm.h) \
-	$(call compat-lacks,MM_GET_UNMAPPED_AREA_OF_FILE,\<mm_get_unmapped_area.struct file\>,sched/mm.h) \
-	$(call compat-lacks,LOCKDOWN_XEN_USER_ACTIONS,\<LOCKDOWN_XEN_USER_ACTIONS\>,security.h)
+	$(call compat-lacks,FREE_KVFREE,DEFINE_FREE.kvfree\>,linux/slab.h) \
+	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,linux/mm.h) \
+	$(call compat-lacks,MM_GET_UNMAPPED_AREA,\<mm_get_unmapped_area\>,linux/sched/mm.h) \
+	$(call compat-lacks,MM_GET_UNMAPPED_AREA_OF_FILE,\<mm_get_unmapped_area.struct file\>,linux/sched/mm.h) \
+	$(call compat-lacks,LOCKDOWN_XEN_USER_ACTIONS,\<LOCKDOWN_XEN_USER_ACTIONS\>,linux/security.h) \
+	$(call compat-lacks,GSI_LOOKUP,\<xen_acpi_get_gsi_from_sbdf\>,xen/acpi.h)

@@ -36,6 +36,7 @@ struct privcmd_file {
  * @dm_nr_vcpus: of DM_NR_VCPUS.
  * @irqfd: of IRQFD.
  * @ioeventfd: of IOEVENTFD.
+ * @pcidev_get_gsi: of PCIDEV_GET_GSI.
  * @restrict_to: of RESTRICT.
  *
  * The dispatcher has checked the target domain before a handler sees this.
@@ -49,6 +50,7 @@ union privcmd_arg {
 	struct privcmd_dm_op dm_op;
 	struct privcmd_irqfd irqfd;
 	struct privcmd_ioeventfd ioeventfd;
+	struct privcmd_pcidev_get_gsi pcidev_get_gsi;
 	struct privcmd_dm_nr_vcpus dm_nr_vcpus;
 	domid_t restrict_to;
 };
@@ -83,6 +85,10 @@ long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* resource.c */
 long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
+
+/* pcidev.c */
+int privcmd_pcidev_available(void);
+long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* mapping.c */
 int privcmd_mmap(struct file *file, struct vm_area_struct *vma);

@@ -199,6 +199,9 @@ struct privcmd_ioeventfd {
  * struct privcmd_pcidev_get_gsi - Argument of IOCTL_PRIVCMD_PCIDEV_GET_GSI.
  * @sbdf: the PCI device: segment << 16 | bus << 8 | devfn.
  * @gsi: its global system interrupt (out).
+ *
+ * EPERM: the file is restricted; EINVAL: the kernel has no ACPI for dom0, or the
+ * PCI backend does not have the device; other errors are the PCI backend's own.
  */
 struct privcmd_pcidev_get_gsi {
 	__u32 sbdf;
