@@ -297,7 +297,7 @@ static inline bool can_be_killed(pid_t child)
 {
 	int status;
 
-	usleep(200000);
+	usleep(50000);
 	kill(child, SIGKILL);
 	for (int i = 0; i < 300; i++) {
 		if (waitpid(child, &status, WNOHANG) == child)

@@ -448,10 +448,12 @@ TEST_F(batch, of_too_many_frames_is_refused)
 		      PAGES);
 }
 
-/* As many frames as there can be, all in the page of zeroes. */
-static void *map_all_frames(void)
+/* Frames for long requests, all in the page of zeroes. */
+#define LONG (1U << 29)
+
+static void *map_long_array(void)
 {
-	return mmap(NULL, (1UL << 32) * sizeof(xen_pfn_t), PROT_READ,
+	return mmap(NULL, LONG * sizeof(xen_pfn_t), PROT_READ,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
@@ -462,27 +464,27 @@ TEST_F(batch, of_more_frames_than_there_is_memory_holds_none)
 
 	if (on_stock_driver())
 		SKIP(return, "the stock driver eats up all memory");
-	frames = map_all_frames();
+	frames = map_long_array();
 	ASSERT_NE(MAP_FAILED, frames);
 	/* The errors of version 2 are in read-only memory. */
 	EXPECT_EQ(variant->version == 1 ? -EINVAL : -EFAULT,
-		  map_arrays(&self->request, self->map, 1U << 28, frames));
+		  map_arrays(&self->request, self->map, LONG / 2, frames));
 	EXPECT_TRUE(is_empty(self->map, PAGES));
 }
 
-TEST_F(batch, of_all_frames_there_can_be_ends_when_killed)
+TEST_F(batch, of_very_many_frames_ends_when_killed)
 {
 	void *frames;
 	pid_t child;
 
 	if (on_stock_driver())
 		SKIP(return, "the stock driver eats up all memory");
-	frames = map_all_frames();
+	frames = map_long_array();
 	ASSERT_NE(MAP_FAILED, frames);
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child)
-		_exit(map_arrays(&self->request, self->map, -1U, frames));
+		_exit(map_arrays(&self->request, self->map, LONG, frames));
 	EXPECT_TRUE(can_be_killed(child));
 }
 
