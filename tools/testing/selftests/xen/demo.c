@@ -14,7 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xenctrl.h>
-#include <xendevicemodel.h>
 
 #include "domain.h"
 #include "requests.h"
@@ -50,19 +49,6 @@ static void show(int got, int expected, const char *fmt, ...)
 	wrong += got != expected;
 	printf("  %-44s %-18s %-18s %s\n", what, name(got), name(expected),
 	       got == expected ? "ok" : "NOT AS EXPECTED");
-}
-
-static int library_nr_vcpus(domid_t dom)
-{
-	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
-	unsigned int vcpus;
-	int ret;
-
-	if (!dmod)
-		return -errno;
-	ret = xendevicemodel_nr_vcpus(dmod, dom, &vcpus) ? -errno : (int)vcpus;
-	xendevicemodel_close(dmod);
-	return ret;
 }
 
 static void headings(const char *who)

@@ -9,21 +9,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <xendevicemodel.h>
-
-/* Answers like nr_vcpus(), by way of the library. */
-static int library_nr_vcpus(domid_t dom)
-{
-	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
-	unsigned int vcpus;
-	int ret;
-
-	if (!dmod)
-		return -errno;
-	ret = xendevicemodel_nr_vcpus(dmod, dom, &vcpus) ? -errno : (int)vcpus;
-	xendevicemodel_close(dmod);
-	return ret;
-}
 
 FIXTURE(answer)
 {

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xenctrl.h>
+#include <xendevicemodel.h>
 
 #include "domain.h"
 
@@ -139,4 +141,17 @@ int domain_destroy(domid_t domid)
 		replace(domid, 0);
 	xc_interface_close(xch);
 	return err;
+}
+
+int library_nr_vcpus(domid_t domid)
+{
+	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
+	unsigned int vcpus;
+	int ret;
+
+	if (!dmod)
+		return -errno;
+	ret = xendevicemodel_nr_vcpus(dmod, domid, &vcpus) ? -errno : (int)vcpus;
+	xendevicemodel_close(dmod);
+	return ret;
 }

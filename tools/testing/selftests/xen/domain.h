@@ -27,4 +27,7 @@ int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames);
 /* Answers with 0, or with a negative errno. */
 int domain_destroy(domid_t domid);
 
+/* Answers like nr_vcpus(), by way of libxendevicemodel. */
+int library_nr_vcpus(domid_t domid);
+
 #endif /* SELFTESTS_XEN_DOMAIN_H */
