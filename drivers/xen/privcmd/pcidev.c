@@ -2,25 +2,35 @@
 /* PCIDEV_GET_GSI: the interrupt of a PCI device that is passed to a domain. */
 
 #include <linux/errno.h>
-#include <linux/kconfig.h>
-
-#include <xen/acpi.h>
+#include <linux/types.h>
 
 #include "privcmd.h"
 
-/* What a kernel without ACPI in dom0 answers; the command itself it knows. */
-#ifndef PRIVCMD_NO_GSI_LOOKUP
-#define PRIVCMD_NO_GSI_LOOKUP EINVAL
+/* PRIVCMD_GSI_ERROR is what a kernel answers that cannot look up a device. */
+#ifndef PRIVCMD_GSI_ERROR
+#ifdef CONFIG_XEN_ACPI
+#include <xen/acpi.h>
+#define PRIVCMD_GSI_ERROR 0
+#else
+#define PRIVCMD_GSI_ERROR -EINVAL
+#endif
+#endif
+
+#if PRIVCMD_GSI_ERROR
+static int xen_acpi_get_gsi_from_sbdf(u32 sbdf)
+{
+	return PRIVCMD_GSI_ERROR;
+}
 #endif
 
 /**
  * privcmd_pcidev_available() - Can this kernel look up a device's GSI?
  *
- * Return: 0 or -EINVAL.
+ * Return: 0, or the kernel's error.
  */
 int privcmd_pcidev_available(void)
 {
-	return IS_ENABLED(CONFIG_XEN_ACPI) ? 0 : -PRIVCMD_NO_GSI_LOOKUP;
+	return PRIVCMD_GSI_ERROR;
 }
 
 /**
@@ -33,10 +43,8 @@ int privcmd_pcidev_available(void)
 long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	struct privcmd_pcidev_get_gsi *query = &arg->pcidev_get_gsi;
-	int gsi = -EINVAL;
+	int gsi = xen_acpi_get_gsi_from_sbdf(query->sbdf);
 
-	if (IS_ENABLED(CONFIG_XEN_ACPI))
-		gsi = xen_acpi_get_gsi_from_sbdf(query->sbdf);
 	if (gsi < 0)
 		return gsi;
 
