@@ -12,7 +12,8 @@ compat-flags := \
 	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,linux/mm.h) \
 	$(call compat-lacks,MM_GET_UNMAPPED_AREA,\<mm_get_unmapped_area\>,linux/sched/mm.h) \
 	$(call compat-lacks,MM_GET_UNMAPPED_AREA_OF_FILE,\<mm_get_unmapped_area.struct file\>,linux/sched/mm.h) \
-	$(call compat-lacks,LOCKDOWN_XEN_USER_ACTIONS,\<LOCKDOWN_XEN_USER_ACTIONS\>,linux/security.h)
+	$(call compat-lacks,LOCKDOWN_XEN_USER_ACTIONS,\<LOCKDOWN_XEN_USER_ACTIONS\>,linux/security.h) \
+	$(call compat-lacks,IOREQ,struct ioreq,xen/interface/hvm/ioreq.h)
 
 # The driver of a kernel without the lookup does not know PCIDEV_GET_GSI at all.
 compat-flags += $(if $(call compat-lacks,,\<xen_acpi_get_gsi_from_sbdf\>,xen/acpi.h),-DPRIVCMD_GSI_ERROR=-ENOTTY)

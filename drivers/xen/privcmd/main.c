@@ -20,7 +20,10 @@
  * depends on which types are complete here.  These make it the same as that of
  * the kernel's own driver, so that a kernel's xenfs works with either.
  */
+#include <linux/mman.h>
+#include <linux/security.h>
 #include <linux/swap.h>
+#include <xen/events.h>
 #include <xen/xen-ops.h>
 #include <asm/xen/hypercall.h>
 
