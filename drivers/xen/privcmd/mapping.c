@@ -176,13 +176,7 @@ bool privcmd_mapping_empty(const struct vm_area_struct *vma)
 
 static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
 {
-	return pte_none(ptep_get(pte)) ? 0 : -EBUSY;
-}
-
-static bool range_is_free(struct vm_area_struct *vma, unsigned long addr, unsigned long nr)
-{
-	return !apply_to_existing_page_range(vma->vm_mm, addr, nr << PAGE_SHIFT,
-					     pte_is_free, NULL);
+	return pte_none(ptep_get(pte)) ? 0 : -EINVAL;
 }
 
 static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma)
@@ -237,9 +231,14 @@ static int borrow_pages(struct privcmd_mapping *mapping, unsigned long first, un
 int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsigned long nr)
 {
 	struct privcmd_mapping *mapping = vma->vm_private_data;
+	int err = 0;
 
-	if (nr && !range_is_free(vma, addr & PAGE_MASK, nr))
-		return -EINVAL;
+	/* Sets up the page tables too, so that no batch can lack them half-way. */
+	if (nr)
+		err = apply_to_page_range(vma->vm_mm, addr & PAGE_MASK, nr << PAGE_SHIFT,
+					  pte_is_free, NULL);
+	if (err)
+		return err;
 
 	if (!mapping) {
 		mapping = mapping_create(vma);

@@ -662,9 +662,9 @@ static void runs(void)
 	/* More runs than the mapping has pages. */
 	for (size_t p = 0; p < ARRAY_SIZE(arrays); p++) {
 		record(map_runs(any, target, 8, arrays[p].p), "",
-		       "MMAP of 8 runs, entries %s", arrays[p].name);
+		       "MMAP of 8 entries %s", arrays[p].name);
 		record(map_runs(any, target, -1, arrays[p].p), "",
-		       "MMAP of -1 runs, entries %s", arrays[p].name);
+		       "MMAP of -1 entries %s", arrays[p].name);
 	}
 	for (int num = 4; num <= 6; num++) {
 		char *m = map_privcmd(any, 4);

@@ -351,7 +351,7 @@ TEST_F(run, too_many_are_refused)
 }
 
 /* Entries for long requests, all but the first of no pages. */
-#define LONG (1 << 28)
+#define LONG 0x10000000
 
 static struct privcmd_mmap_entry *map_long_array(char *map)
 {

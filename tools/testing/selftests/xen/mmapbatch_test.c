@@ -449,7 +449,7 @@ TEST_F(batch, of_too_many_frames_is_refused)
 }
 
 /* Frames for long requests, all in the page of zeroes. */
-#define LONG (1U << 29)
+#define LONG 0x20000000U
 
 static void *map_long_array(void)
 {
