@@ -34,24 +34,30 @@ class Built:
         return [kmod.read(self.file(name), f"updates/{name}.ko") for name in MODULES]
 
 
-def _make(what: str, *arguments: str) -> None:
-    host.tool("gcc")
+def _make(what: str, cross: str, *arguments: str) -> None:
+    host.tool(f"{cross}gcc")
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     # What an outer make hands on is meant for that one.
     clean = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     host.command(what, [host.tool("make"), jobs, *arguments], env=clean)
 
 
-def modules(linux: Path, source: Path = host.REPO, output: Path | None = None) -> Built:
-    """Builds the modules for the kernel of a LINUX tree."""
-    output = output or host.directory(host.BUILD / "modules") / linux.name
+def modules(
+    trees: fetch.Trees, source: Path = host.REPO, output: Path | None = None
+) -> Built:
+    """Builds the modules for the kernel."""
+    output = output or host.directory(host.BUILD / "modules") / trees.linux.name
     with host.locked("modules"):
         _make(
             "building the modules",
+            # The headers name the compiler themselves.
+            trees.arch.cross,
             *("-C", str(source)),
             "modules",
-            f"KDIR={fetch.kernel_headers(linux)}",
+            f"KDIR={fetch.kernel_headers(trees.linux)}",
             f"BUILD={output}",
+            # It would take pahole, and nobody debugs these.
+            "CONFIG_DEBUG_INFO_BTF_MODULES=",
         )
     built = Built(output)
     for name in (*MODULES, TEST_MODULE):
@@ -60,30 +66,28 @@ def modules(linux: Path, source: Path = host.REPO, output: Path | None = None) -
     return built
 
 
-def selftests(xen: Path) -> Path:
+def _programs(output: Path, trees: fetch.Trees) -> list[str]:
+    cross = f"CROSS_COMPILE={trees.arch.cross}"
+    return ["-C", str(SELFTESTS), f"OUTPUT={output}", f"SYSROOT={trees.xen}", cross]
+
+
+def selftests(trees: fetch.Trees) -> Path:
     """Builds all test programs; returns the directory they are in."""
-    output = host.directory(host.BUILD / "selftests")
+    output = host.directory(host.BUILD / "selftests" / trees.arch.name)
     source = fetch.kernel_source(fetch.tree(fetch.SOURCE))
     with host.locked("selftests"):
         _make(
             "building the selftests",
-            *("-C", str(SELFTESTS)),
+            trees.arch.cross,
+            *_programs(output, trees),
             f"SELFTESTS={source / 'tools/testing/selftests'}",
-            f"OUTPUT={output}",
-            f"SYSROOT={xen}",
         )
     return output
 
 
-def demo(xen: Path) -> Path:
+def demo(trees: fetch.Trees) -> Path:
     """Builds the demo alone, which needs no kernel source; returns its path."""
-    output = host.directory(host.BUILD / "demo")
+    output = host.directory(host.BUILD / "demo" / trees.arch.name)
     with host.locked("demo"):
-        _make(
-            "building the demo",
-            *("-C", str(SELFTESTS)),
-            "demo",
-            f"OUTPUT={output}",
-            f"SYSROOT={xen}",
-        )
+        _make("building the demo", trees.arch.cross, *_programs(output, trees), "demo")
     return output / "demo"

@@ -95,14 +95,14 @@ def compare(
 
 def _record(options: machine.Options) -> Record:
     """Makes the requests with one driver; the record is kept below build/."""
-    linux, xen = fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
-    built = build.modules(linux)
+    trees = fetch.trees(options.arch)
+    built = build.modules(trees)
     files = cpio.Archive()
-    suite.put(files, build.selftests(xen), built)
+    suite.put(files, build.selftests(trees), built)
     output = bytearray()
     verdict = machine.boot(
         options,
-        images.make(linux, xen),
+        images.make(trees),
         machine.Load(suite.modules(options.driver, built), files),
         PROGRAM,
         output.extend,
@@ -119,7 +119,7 @@ def _record(options: machine.Options) -> Record:
 
 def run(options: machine.Options) -> ktap.Counts:
     """Runs the program on both drivers and compares the records."""
-    path = EXPECTED / fetch.ARCHITECTURE
+    path = EXPECTED / options.arch.name
     try:
         expected = read_expected(path.read_text(encoding="utf-8"))
     except ListError as error:

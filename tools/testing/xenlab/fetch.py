@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import host
+from arch import HOST, Architecture
 from failure import Failure, Status
-
-ARCHITECTURE = "amd64"
 
 # What the tests, lint and the documentation use of a kernel source tree; the
 # rest of it would take 1.3 GB.
@@ -43,6 +42,11 @@ class Spec:
     name: str
     packages: Sequence[str]
     finish: Callable[[Path], None]
+    architecture: str = HOST.name
+    # What else it needs, such as tools, is for the host.
+    for_host: bool = False
+    # Added to the Debian release's name: where the newest of its packages are.
+    suite: str = ""
     # Raise it when finish changes, so that trees made before are made anew.
     recipe: int = 1
 
@@ -78,7 +82,6 @@ def _finish_linux(tree: Path) -> None:
 
 
 def _finish_xen(tree: Path) -> None:
-    _only(tree, "boot/xen-*.gz")
     _only(tree, "usr/lib/*/libxenctrl.so.*.*.*")
 
 
@@ -103,20 +106,50 @@ def _finish_source(tree: Path) -> None:
 # point releases vanish from mirrors. The kernel image and its headers must be
 # of one version, and so must Xen, its libraries and their headers: each of
 # these is one tree.
-LINUX = Spec("linux", ("linux-image-amd64", "linux-headers-amd64"), _finish_linux)
-XEN = Spec(
-    "xen",
-    (
-        "xen-hypervisor-4*-amd64",
-        "busybox",
-        "libc6-dev",
-        "libseccomp-dev",
-        "libxen-dev",
-    ),
-    _finish_xen,
-)
+def linux(arch: Architecture) -> Spec:
+    """Returns what the kernel is in, with what builds modules for it here."""
+    foreign = "" if arch is HOST else f":{arch.name}"
+    return Spec(
+        "linux",
+        (f"linux-image-{arch.name}{foreign}", f"linux-headers-{arch.name}{foreign}"),
+        _finish_linux,
+        architecture=arch.name,
+        for_host=True,
+        suite=arch.kernel_suite,
+    )
+
+
+def xen(arch: Architecture) -> Spec:
+    """Returns what Xen and dom0's programs and libraries are in."""
+    return Spec(
+        "xen",
+        (
+            f"xen-hypervisor-4*-{arch.name}",
+            "busybox",
+            "libc6-dev",
+            "libseccomp-dev",
+            "libxen-dev",
+        ),
+        _finish_xen,
+        architecture=arch.name,
+    )
+
+
 SOURCE = Spec("source", ("linux-source",), _finish_source)
-SPECS = (LINUX, XEN, SOURCE)
+
+
+@dataclass(frozen=True)
+class Trees:
+    """What a machine is made of: a LINUX and a XEN tree."""
+
+    arch: Architecture
+    linux: Path
+    xen: Path
+
+
+def hypervisor(trees: Trees) -> Path:
+    """Returns the hypervisor's file."""
+    return _only(trees.xen, trees.arch.xen)
 
 
 def kernel_version(tree: Path) -> str:
@@ -141,9 +174,10 @@ def kernel_source(tree: Path) -> Path:
     return _only(tree, "linux-source-*")
 
 
-def sources(targets: str, running: str, wanted: str) -> str:
+def sources(targets: str, running: str, wanted: str, more: str = "") -> str:
     """Derives APT sources for a suite from the running system's own.
 
+    more is added to the suite's name for one that comes on top of it, and
     targets has a line "codename URI" for each package index that APT knows.
     """
     uris: dict[str, str] = {}
@@ -159,15 +193,20 @@ def sources(targets: str, running: str, wanted: str) -> str:
         )
     # sid has no other pockets.
     pockets = [""] if wanted == "sid" else ["", "-updates", "-security"]
-    return "\n".join(
-        f"Types: deb\nURIs: {uris[running + pocket]}\nSuites: {wanted}{pocket}\n"
-        "Components: main\n"
+    found = [
+        (uris[running + pocket], pocket)
         for pocket in pockets
         if running + pocket in uris
+    ]
+    if more:
+        found.append((uris[running], more))
+    return "\n".join(
+        f"Types: deb\nURIs: {uri}\nSuites: {wanted}{pocket}\nComponents: main\n"
+        for uri, pocket in found
     )
 
 
-def _system_sources(suite: str) -> str:
+def _system_sources(suite: str, more: str) -> str:
     shown = subprocess.run(
         [
             host.tool("apt-get"),
@@ -182,11 +221,13 @@ def _system_sources(suite: str) -> str:
         text=True,
         check=False,
     )
-    return sources(shown.stdout, host.suite(), suite)
+    return sources(shown.stdout, host.suite(), suite, more)
 
 
-def directory(spec: Spec, suite: str, architecture: str) -> Path:
+def directory(spec: Spec, suite: str) -> Path:
     """Returns where a tree is, or will be when it has been fetched."""
+    suite += spec.suite
+    architecture = spec.architecture
     key = json.dumps(
         [spec.name, list(spec.packages), suite, architecture, spec.recipe, SOURCE_PARTS]
         if spec is SOURCE
@@ -196,9 +237,12 @@ def directory(spec: Spec, suite: str, architecture: str) -> Path:
     return host.CACHE / f"{spec.name}-{suite}-{architecture}-{digest}"
 
 
-def _extract(spec: Spec, suite: str, architecture: str, target: Path) -> None:
+def _extract(spec: Spec, suite: str, target: Path) -> None:
     sources_file = target.with_suffix(".sources")
-    sources_file.write_text(_system_sources(suite), encoding="utf-8")
+    sources_file.write_text(_system_sources(suite, spec.suite), encoding="utf-8")
+    architectures = [HOST.name] if spec.for_host else []
+    if spec.architecture not in architectures:
+        architectures.append(spec.architecture)
     try:
         host.command(
             f"fetching {' '.join(spec.packages)}",
@@ -208,7 +252,8 @@ def _extract(spec: Spec, suite: str, architecture: str, target: Path) -> None:
                 "--mode=chrootless",
                 "--format=directory",
                 "--skip=check/empty",
-                f"--architectures={architecture}",
+                f"--architectures={','.join(architectures)}",
+                f'--aptopt=APT::Default-Release "{suite}{spec.suite}"',
                 # A frozen mirror is as good as a live one.
                 '--aptopt=Acquire::Check-Valid-Until "false"',
                 f"--include={','.join(spec.packages)}",
@@ -221,10 +266,10 @@ def _extract(spec: Spec, suite: str, architecture: str, target: Path) -> None:
         sources_file.unlink()
 
 
-def tree(spec: Spec, suite: str | None = None, architecture: str = ARCHITECTURE) -> Path:
+def tree(spec: Spec, suite: str | None = None) -> Path:
     """Returns a tree's directory, and fetches it first if the cache lacks it."""
     suite = suite or host.suite()
-    final = directory(spec, suite, architecture)
+    final = directory(spec, suite)
     if final.is_dir():
         return final
     host.directory(host.CACHE)
@@ -239,11 +284,19 @@ def tree(spec: Spec, suite: str | None = None, architecture: str = ARCHITECTURE)
             else:
                 old.unlink(missing_ok=True)
         partial = host.CACHE / f"partial-{spec.name}-{os.getpid()}"
-        host.say(f"fetching Debian {suite}'s {spec.name} packages, once")
+        host.say(
+            f"fetching Debian {suite}{spec.suite}'s {spec.architecture} {spec.name} "
+            "packages, once"
+        )
         try:
-            _extract(spec, suite, architecture, partial)
+            _extract(spec, suite, partial)
             spec.finish(partial)
             os.rename(partial, final)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return final
+
+
+def trees(arch: Architecture) -> Trees:
+    """Returns what a machine is made of, fetched first if need be."""
+    return Trees(arch, tree(linux(arch)), tree(xen(arch)))

@@ -23,20 +23,29 @@ OS_RELEASE = Path("/etc/os-release")
 # Debian packages by what needs them.
 PACKAGES: Mapping[str, Sequence[str]] = {
     "fetch": ("ca-certificates", "mmdebstrap", "xz-utils"),
-    "boot": ("qemu-system-x86",),
-    "build": ("gcc", "gcc-12-multilib", "libelf1", "make", "patch"),
+    "boot": ("qemu-system-arm", "qemu-system-x86"),
+    "build": (
+        "gcc",
+        "gcc-12-multilib",
+        "gcc-aarch64-linux-gnu",
+        "libelf1",
+        "make",
+        "patch",
+    ),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
     "docs": ("python3-sphinx", "python3-sphinx-rtd-theme"),
 }
 
 # Tools by the package that has them, for what a message advises.
 TOOLS: Mapping[str, str] = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "apt-get": "apt",
     "dpkg-query": "dpkg",
     "gcc": "gcc",
     "make": "make",
     "mmdebstrap": "mmdebstrap",
     "patch": "patch",
+    "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",
     "tar": "tar",

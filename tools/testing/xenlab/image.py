@@ -17,6 +17,7 @@ import cpio
 import fetch
 import host
 import kmod
+from arch import Architecture
 from failure import Failure, Status
 
 HERE = Path(__file__).resolve().parent
@@ -62,6 +63,7 @@ GROUP = "root:x:0:\ntester:x:1000:\nnogroup:x:65534:\n"
 class Image:
     """The parts that all runs with one kernel and one Xen share."""
 
+    arch: Architecture
     xen: Path
     kernel: Path
     base: Path
@@ -85,6 +87,11 @@ def unpack_kernel(image: bytes) -> bytes:
     return lzma.LZMADecompressor().decompress(payload)
 
 
+def _gunzip(content: bytes) -> bytes:
+    """Returns what a gzip file holds, or the content as it is."""
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+
+
 def _needed(readelf: str, path: Path) -> list[str]:
     shown = subprocess.run(
         [readelf, "-d", str(path)], stdout=subprocess.PIPE, text=True, check=True
@@ -92,7 +99,9 @@ def _needed(readelf: str, path: Path) -> list[str]:
     return re.findall(r"\(NEEDED\).*\[(.*)\]", shown.stdout)
 
 
-def _add_libraries(archive: cpio.Archive, tree: Path, program: Path) -> None:
+def _add_libraries(
+    archive: cpio.Archive, tree: Path, program: Path, linker: str
+) -> None:
     """Adds LIBRARIES and a program's, where the dynamic linker looks for them."""
     readelf = host.tool("readelf")
     by_name = {
@@ -116,13 +125,13 @@ def _add_libraries(archive: cpio.Archive, tree: Path, program: Path) -> None:
         path = by_name[name]
         archive.data(f"usr/lib/{path.parent.name}/{name}", path.read_bytes(), 0o755)
         if name.startswith("ld-linux"):
-            # The ABI says where programs look for the dynamic linker.
-            place = "lib64" if "x86-64" in name else "lib"
-            archive.symlink(f"usr/{place}/{name}", f"/usr/lib/{path.parent.name}/{name}")
+            archive.symlink(f"usr/{linker}/{name}", f"/usr/lib/{path.parent.name}/{name}")
         todo += _needed(readelf, path)
 
 
-def _base(tree: Path, modules: Sequence[kmod.Module], version: str) -> cpio.Archive:
+def _base(
+    trees: fetch.Trees, modules: Sequence[kmod.Module], version: str
+) -> cpio.Archive:
     """Returns the part of dom0's root file system that is the same in all runs."""
     archive = cpio.Archive()
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -136,39 +145,49 @@ def _base(tree: Path, modules: Sequence[kmod.Module], version: str) -> cpio.Arch
     archive.data("etc/passwd", PASSWD.encode())
     archive.data("etc/group", GROUP.encode())
     archive.data("init", INIT.read_bytes(), 0o755)
-    busybox = next(tree.glob("**/bin/busybox"))
+    busybox = next(trees.xen.glob("**/bin/busybox"))
     archive.data("usr/bin/busybox", busybox.read_bytes(), 0o755)
-    _add_libraries(archive, tree, busybox)
+    _add_libraries(archive, trees.xen, busybox, trees.arch.linker)
     for module in modules:
         archive.data(f"usr/lib/modules/{version}/{module.path}", module.content)
+    builtin = trees.linux / "lib/modules" / version / "modules.builtin"
+    archive.copy(f"usr/lib/modules/{version}/modules.builtin", builtin)
     return archive
 
 
-def make(linux: Path, xen: Path) -> Image:
-    """Returns the image for a LINUX and a XEN tree, made once per content."""
+def make(trees: fetch.Trees) -> Image:
+    """Returns the image for a kernel and a Xen, made once per content."""
+    linux, xen = trees.linux, trees.xen
     version = fetch.kernel_version(linux)
     modules = kmod.installed(linux / "lib/modules" / version, MODULES)
-    trees = hashlib.sha256(f"{linux.name} {xen.name}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{linux.name} {xen.name}".encode()).hexdigest()[:12]
     recipe = hashlib.sha256()
-    for name in ("cpio.py", "dom0-init", "image.py", "kmod.py"):
+    for name in ("arch.py", "cpio.py", "dom0-init", "image.py", "kmod.py"):
         recipe.update((HERE / name).read_bytes())
-    final = host.CACHE / f"image-{trees}-{recipe.hexdigest()[:12]}"
-    image = Image(final / "xen", final / "kernel", final / "base.cpio", version, modules)
+    final = host.CACHE / f"image-{key}-{recipe.hexdigest()[:12]}"
+    image = Image(
+        trees.arch,
+        final / "xen",
+        final / "kernel",
+        final / "base.cpio",
+        version,
+        modules,
+    )
     if final.is_dir():
         return image
     with host.locked("image"):
         if final.is_dir():
             return image
         partial = host.CACHE / "partial-image"
-        for old in [partial, *host.CACHE.glob(f"image-{trees}-*")]:
+        for old in [partial, *host.CACHE.glob(f"image-{key}-*")]:
             shutil.rmtree(old, ignore_errors=True)
         partial.mkdir()
-        packed = next(iter(xen.glob("boot/xen-*.gz")))
-        (partial / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed = fetch.hypervisor(trees).read_bytes()
+        (partial / "xen").write_bytes(_gunzip(packed))
         kernel = (linux / f"boot/vmlinuz-{version}").read_bytes()
         (partial / "kernel").write_bytes(unpack_kernel(kernel))
         with (partial / "base.cpio").open("wb") as file:
-            _base(xen, modules, version).write(file)
+            _base(trees, modules, version).write(file)
         os.rename(partial, final)
     return image
 

@@ -44,11 +44,16 @@ def read(path: Path, place: str) -> Module:
 
 
 def installed(root: Path, wanted: Iterable[str]) -> list[Module]:
-    """Reads modules, and all they need, from a /lib/modules/VERSION."""
+    """Reads modules, and all they need, from a /lib/modules/VERSION.
+
+    Those that are part of the kernel are left out.
+    """
+    builtin = (root / "modules.builtin").read_text(encoding="utf-8").split()
     order = (root / "modules.order").read_text(encoding="utf-8").split()
     places = {canonical(PurePosixPath(path).stem): path for path in order}
     found: dict[str, Module] = {}
-    todo = [canonical(name) for name in wanted]
+    there = {canonical(PurePosixPath(path).stem) for path in builtin}
+    todo = [name for name in map(canonical, wanted) if name not in there]
     while todo:
         name = todo.pop()
         if name in found:

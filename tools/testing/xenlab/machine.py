@@ -18,6 +18,7 @@ import cpio
 import host
 import image as images
 import kmod
+from arch import AMD64, Architecture, Boot, escape
 from console import Console, open_log
 from failure import Failure, Status
 
@@ -27,12 +28,11 @@ MEMORY = "2048"
 # Less makes the boot faster: dom0's kernel sets up each page.
 DOM0_MEMORY = "768M"
 # oops=panic ends a machine that would go on with a lock held.
-DOM0_OPTIONS = "console=hvc0 earlyprintk=xen loglevel=8 oops=panic panic=-1"
+DOM0_OPTIONS = "console=hvc0 loglevel=8 oops=panic panic=-1"
 XEN_OPTIONS = (
-    f"console=com1 dom0_mem={DOM0_MEMORY},max:{DOM0_MEMORY} dom0_max_vcpus=2 "
+    f"dom0_mem={DOM0_MEMORY},max:{DOM0_MEMORY} dom0_max_vcpus=2 "
     "loglvl=all guest_loglvl=all"
 )
-CPU = {"tcg": "qemu64,+svm,+npt", "kvm": "host"}
 
 # Seconds that a machine gets to end after it has no more to say.
 GRACE = 30.0
@@ -48,6 +48,7 @@ COMMAND_ENDED = "xenlab: the command has ended"
 class Options:
     """What a person may choose about a machine."""
 
+    arch: Architecture = AMD64
     driver: str = "ours"
     accel: str = "tcg"
     timeout: float = 120.0
@@ -89,37 +90,39 @@ def _log_path(options: Options, purpose: str) -> Path:
     for old in sorted(logs.glob("*.log"))[:-KEPT_LOGS]:
         old.unlink(missing_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return logs / f"{stamp}-{os.getpid()}-{purpose}-{options.driver}.log"
-
-
-def _escape(text: str) -> str:
-    """Protects commas from QEMU's option parser."""
-    return text.replace(",", ",,")
+    run = f"{purpose}-{options.arch.name}-{options.driver}"
+    return logs / f"{stamp}-{os.getpid()}-{run}.log"
 
 
 def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[str]:
     """Returns the QEMU command line, but for its serial port and its channels."""
+    arch = options.arch
+    if options.accel not in arch.cpus:
+        raise Failure(
+            Status.USAGE,
+            f"--accel {options.accel} does not go with --arch {arch.name}: "
+            f"choose {' or '.join(arch.cpus)}",
+        )
     if options.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise Failure(
             Status.TOOL,
             "/dev/kvm cannot be opened: --accel kvm needs a processor with (nested) "
             "virtualisation and membership of the group kvm",
         )
+    kernel_options = f"{DOM0_OPTIONS} {arch.kernel_options} {options.append}".strip()
+    xen_options = f"{arch.xen_options} {XEN_OPTIONS} {options.xen_append}".strip()
     kernel = options.kernel or image.kernel
-    dom0 = f"{kernel} {DOM0_OPTIONS} {options.append}".strip()
     return [
-        host.tool("qemu-system-x86_64"),
+        host.tool(arch.qemu),
         *("-accel", options.accel),
-        *("-machine", "q35"),
-        *("-cpu", CPU[options.accel]),
+        *("-machine", arch.machine),
+        *("-cpu", arch.cpus[options.accel]),
         *("-m", MEMORY),
         *("-smp", "2"),
         *("-display", "none"),
         "-nodefaults",
-        "-no-reboot",
-        *("-kernel", str(image.xen)),
-        *("-initrd", f"{_escape(dom0)},{_escape(str(initrd))}"),
-        *("-append", f"{XEN_OPTIONS} {options.xen_append}".strip()),
+        *arch.options,
+        *arch.boot(Boot(image.xen, xen_options, kernel, kernel_options, initrd)),
     ]
 
 
@@ -318,7 +321,7 @@ def shell(options: Options, image: images.Image, load: Load) -> Path:
         _write_initrd(initrd, image, load)
         argv = [
             *qemu_command(options, image, initrd),
-            *("-chardev", f"stdio,id=console,mux=on,signal=off,logfile={_escape(str(log))}"),
+            *("-chardev", f"stdio,id=console,mux=on,signal=off,logfile={escape(str(log))}"),
             *("-serial", "chardev:console"),
             *("-mon", "chardev=console"),
             *("-device", "virtio-serial-pci"),

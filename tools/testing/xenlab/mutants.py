@@ -145,7 +145,7 @@ def _refresh(target: Path) -> None:
             shutil.copymode(source, path)
 
 
-def _build(name: str, patch: Path | None, linux: Path, used: Sequence[str]) -> Build:
+def _build(name: str, patch: Path | None, trees: fetch.Trees, used: Sequence[str]) -> Build:
     """Builds the modules from a copy of the sources, patched or as they are."""
     source = host.directory(SCRATCH / "source")
     _refresh(source)
@@ -157,7 +157,7 @@ def _build(name: str, patch: Path | None, linux: Path, used: Sequence[str]) -> B
                 *("-r", "-", "-d", str(source), "-i", str(patch)),
             ],
         )
-    built = build.modules(linux, source, SCRATCH / "modules")
+    built = build.modules(trees, source, SCRATCH / "modules")
     files = [
         (f"{module}.ko", built.file(module).read_bytes())
         for module in (*build.MODULES, build.TEST_MODULE)
@@ -189,14 +189,13 @@ def script(builds: Sequence[Build]) -> str:
 
 def _boot(
     options: machine.Options,
-    trees: tuple[Path, Path],
+    trees: fetch.Trees,
     directory: Path,
     builds: Sequence[Build],
 ) -> tuple[dict[str, programs.Section], machine.Verdict]:
     """Tries drivers in one boot; returns what came back, by section name."""
-    linux, xen = trees
     files = cpio.Archive()
-    built = build.modules(linux)
+    built = build.modules(trees)
     suite.put(files, directory, built)
     for number, item in enumerate(builds):
         for name, content in item.modules:
@@ -204,7 +203,7 @@ def _boot(
     sections = programs.Sections()
     verdict = machine.boot(
         options,
-        images.make(linux, xen),
+        images.make(trees),
         machine.Load(built.modules(), files),
         script(builds),
         sections,
@@ -270,7 +269,7 @@ def _check_intact(
 
 
 def _build_all(
-    chosen: Sequence[Mutant], linux: Path
+    chosen: Sequence[Mutant], trees: fetch.Trees
 ) -> tuple[list[Build], ktap.Counts]:
     """Builds all mutants; those that cannot be built are reported and left out."""
     counts = ktap.Counts()
@@ -280,13 +279,13 @@ def _build_all(
             host.say(f"building mutant {mutant.name} ({number} of {len(chosen)})")
             try:
                 builds.append(
-                    _build(mutant.name, mutant.patch, linux, mutant.programs)
+                    _build(mutant.name, mutant.patch, trees, mutant.programs)
                 )
             except Failure as failure:
                 wrong = [str(failure), *failure.evidence]
                 counts += _show(mutant.name, wrong, mutant.breaks)
         everything = sorted({name for mutant in chosen for name in mutant.programs})
-        builds.insert(0, _build(INTACT, None, linux, everything))
+        builds.insert(0, _build(INTACT, None, trees, everything))
     return builds, counts
 
 
@@ -296,11 +295,11 @@ def run(
     """Tries the wanted mutants, or all of them."""
     chosen = choose(wanted)
     by_name = {mutant.name: mutant for mutant in chosen}
-    trees = fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
-    directory = build.selftests(trees[1])
+    trees = fetch.trees(options.arch)
+    directory = build.selftests(trees)
     for mutant in chosen:
         suite.choose(directory, mutant.programs)
-    builds, counts = _build_all(chosen, trees[0])
+    builds, counts = _build_all(chosen, trees)
 
     pending = builds
     while pending:

@@ -19,6 +19,7 @@ import image as images
 import ktap
 import machine
 import programs
+from arch import AMD64
 from failure import Status
 
 HERE = Path(__file__).resolve().parent
@@ -195,10 +196,9 @@ def _check_programs(checks: _Checks) -> None:
         content = f"#!/bin/sh\n{text}\n".encode()
         files.data(f"{programs.DIRECTORY}/{name}", content, 0o755)
     sections = programs.Sections()
-    linux, xen = fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
     verdict = machine.boot(
         machine.Options(driver="stock"),
-        images.make(linux, xen),
+        images.make(fetch.trees(AMD64)),
         machine.Load((), files),
         programs.script(list(PROGRAMS), limit=2),
         sections,

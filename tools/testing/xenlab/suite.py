@@ -85,9 +85,9 @@ def run_driver(
     options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, Failure | None]:
     """Runs the tests with one driver, in one boot."""
-    linux, xen = fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
-    built = build.modules(linux)
-    directory = build.selftests(xen)
+    trees = fetch.trees(options.arch)
+    built = build.modules(trees)
+    directory = build.selftests(trees)
     chosen = choose(directory, wanted)
     permitted = read_skips(options.driver)
     for program in permitted:
@@ -108,7 +108,7 @@ def run_driver(
     sections = programs.Sections(done)
     verdict = machine.boot(
         options,
-        images.make(linux, xen),
+        images.make(trees),
         machine.Load(modules(options.driver, built), files),
         programs.script(chosen),
         sections,

@@ -15,6 +15,7 @@ from typing import NoReturn
 # Compiled Python belongs below build/ like all that is made.
 sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 
+import arch
 import build
 import cpio
 import differential
@@ -36,16 +37,13 @@ examples:
   xenlab.py run -- 'uname -r; ls -l /dev/xen'
   xenlab.py run --driver stock --selftests -- /opt/xen-selftests/restrict_test
   xenlab.py test --driver both
+  xenlab.py run --arch arm64 -- 'uname -m'
   xenlab.py shell"""
 
 
 def _statuses() -> str:
     lines = [f"  {int(status):<3} {MEANING[status]}" for status in Status]
     return "\n".join(["exit status:", *lines])
-
-
-def _trees() -> tuple[Path, Path]:
-    return fetch.tree(fetch.LINUX), fetch.tree(fetch.XEN)
 
 
 def _options(args: argparse.Namespace) -> machine.Options:
@@ -56,6 +54,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
     if log is not None and (log.is_dir() or not log.parent.is_dir()):
         raise Failure(Status.USAGE, f"--log {args.log}: no file can be made there")
     return machine.Options(
+        arch=arch.ALL[args.arch],
         driver=args.driver,
         accel=args.accel,
         timeout=args.timeout,
@@ -66,7 +65,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
     )
 
 
-def _load(args: argparse.Namespace, linux: Path, xen: Path) -> machine.Load:
+def _load(args: argparse.Namespace, trees: fetch.Trees) -> machine.Load:
     """Returns what the options and the driver add to dom0."""
     files = cpio.Archive()
     for name in args.add:
@@ -75,12 +74,12 @@ def _load(args: argparse.Namespace, linux: Path, xen: Path) -> machine.Load:
             raise Failure(Status.USAGE, f"--add {name}: there is no such file")
         files.copy(f"opt/{path.resolve().name}", path)
     if args.selftests:
-        directory = build.selftests(xen)
-        built = build.modules(linux)
+        directory = build.selftests(trees)
+        built = build.modules(trees)
         suite.put(files, directory, built)
         return machine.Load(suite.modules(args.driver, built), files)
     if args.driver == "ours":
-        return machine.Load(build.modules(linux).modules(), files)
+        return machine.Load(build.modules(trees).modules(), files)
     return machine.Load((), files)
 
 
@@ -95,9 +94,9 @@ def _run(args: argparse.Namespace) -> int:
         raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
     line = words[0] if len(words) == 1 else shlex.join(words)
     options = _options(args)
-    linux, xen = _trees()
-    load = _load(args, linux, xen)
-    verdict = machine.boot(options, images.make(linux, xen), load, line, _sink)
+    trees = fetch.trees(options.arch)
+    load = _load(args, trees)
+    verdict = machine.boot(options, images.make(trees), load, line, _sink)
     if verdict.status is not Status.GOOD:
         raise verdict.failure()
     return Status.GOOD
@@ -105,9 +104,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def _shell(args: argparse.Namespace) -> int:
     options = _options(args)
-    linux, xen = _trees()
-    load = _load(args, linux, xen)
-    image = images.make(linux, xen)
+    trees = fetch.trees(options.arch)
+    load = _load(args, trees)
+    image = images.make(trees)
     host.say("to leave, say 'exit' in dom0's shell, or press Ctrl-A x at any time")
     log = machine.shell(options, image, load)
     host.say(f"the machine has ended (console log: {log})")
@@ -133,13 +132,13 @@ def _test(args: argparse.Namespace) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     options = _options(args)
-    linux, xen = _trees()
-    modules = build.modules(linux).modules() if args.driver == "ours" else []
+    trees = fetch.trees(options.arch)
+    modules = build.modules(trees).modules() if args.driver == "ours" else []
     files = cpio.Archive()
-    files.copy("opt/xen-selftests/demo", build.demo(xen))
+    files.copy("opt/xen-selftests/demo", build.demo(trees))
     verdict = machine.boot(
         options,
-        images.make(linux, xen),
+        images.make(trees),
         machine.Load(modules, files),
         "/opt/xen-selftests/demo",
         _sink,
@@ -161,7 +160,9 @@ def _setup(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    by_name = {spec.name: spec for spec in fetch.SPECS}
+    chosen = arch.ALL[args.arch]
+    specs = (fetch.linux(chosen), fetch.xen(chosen), fetch.SOURCE)
+    by_name = {spec.name: spec for spec in specs}
     for name in args.tree:
         if name not in by_name:
             raise Failure(Status.USAGE, f"{name}: not one of {', '.join(by_name)}")
@@ -172,11 +173,11 @@ def _fetch(args: argparse.Namespace) -> int:
 
 def _path(args: argparse.Namespace) -> int:
     if args.what == "kdir":
-        print(fetch.kernel_headers(fetch.tree(fetch.LINUX)))
+        print(fetch.kernel_headers(fetch.tree(fetch.linux(arch.ALL[args.arch]))))
     elif args.what == "source":
         print(fetch.kernel_source(fetch.tree(fetch.SOURCE)))
     else:
-        print(fetch.tree(fetch.XEN))
+        print(fetch.tree(fetch.xen(arch.ALL[args.arch])))
     return Status.GOOD
 
 
@@ -207,10 +208,20 @@ class _Parser(argparse.ArgumentParser):
         raise Failure(Status.USAGE, f"{message}; '{self.prog} --help' says more")
 
 
+def _add_arch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--arch",
+        choices=tuple(arch.ALL),
+        default=arch.HOST.name,
+        help=f"the machine's architecture ({arch.HOST.name})",
+    )
+
+
 def _add_machine(
     parser: argparse.ArgumentParser, drivers: Sequence[str], timeout: float
 ) -> None:
     parser.set_defaults(driver="ours", log=None)
+    _add_arch(parser)
     if drivers:
         parser.add_argument(
             "--driver",
@@ -283,11 +294,13 @@ def _parser() -> argparse.ArgumentParser:
     add("setup", _setup, "install the Debian packages that this host lacks")
 
     command = add("fetch", _fetch, "fetch and unpack Debian packages into the cache")
+    _add_arch(command)
     command.add_argument(
         "tree", nargs="*", help="linux, xen or source (default: all of them)"
     )
 
     command = add("path", _path, "print a fetched directory, fetched first if need be")
+    _add_arch(command)
     command.add_argument(
         "what",
         choices=("kdir", "source", "sysroot"),

@@ -15,6 +15,7 @@ from unittest import mock
 
 sys.dont_write_bytecode = True
 
+import arch
 import console
 import cpio
 import differential
@@ -394,6 +395,11 @@ class FetchTest(unittest.TestCase):
         self.assertEqual(text.count("Types: deb\n"), 1)
         self.assertIn("Suites: sid\n", text)
 
+    def test_suite_on_top(self) -> None:
+        text = fetch.sources(self.TARGETS, "bookworm", "bookworm", "-backports")
+        self.assertEqual(text.count("Types: deb\n"), 4)
+        self.assertIn("/debian/\nSuites: bookworm-backports\n", text)
+
     def test_no_lists(self) -> None:
         for targets in ("", "trixie cdrom://disc/\n"):
             with self.assertRaises(Failure) as caught:
@@ -402,10 +408,10 @@ class FetchTest(unittest.TestCase):
 
     def test_name_follows_the_spec(self) -> None:
         names = {
-            fetch.directory(fetch.LINUX, "bookworm", "amd64"),
-            fetch.directory(fetch.LINUX, "bookworm", "arm64"),
-            fetch.directory(fetch.LINUX, "trixie", "amd64"),
-            fetch.directory(fetch.XEN, "bookworm", "amd64"),
+            fetch.directory(fetch.linux(arch.AMD64), "bookworm"),
+            fetch.directory(fetch.linux(arch.ARM64), "bookworm"),
+            fetch.directory(fetch.linux(arch.AMD64), "trixie"),
+            fetch.directory(fetch.xen(arch.AMD64), "bookworm"),
         }
         self.assertEqual(len(names), 4)
 
@@ -416,12 +422,12 @@ class FetchTest(unittest.TestCase):
             (tree / "boot/vmlinuz-6.1.0-2-amd64").touch()
             (tree / "usr/src/linux-headers-6.1.0-1-amd64").mkdir(parents=True)
             with self.assertRaises(Failure) as caught:
-                fetch.LINUX.finish(tree)
+                fetch.linux(arch.AMD64).finish(tree)
         self.assertIn("different versions", str(caught.exception))
 
     def test_interrupted_fetch_leaves_nothing(self) -> None:
-        def interrupt(spec: fetch.Spec, suite: str, arch: str, target: Path) -> None:
-            del spec, suite, arch
+        def interrupt(spec: fetch.Spec, suite: str, target: Path) -> None:
+            del spec, suite
             target.mkdir()
             raise KeyboardInterrupt
 
@@ -434,7 +440,7 @@ class FetchTest(unittest.TestCase):
                 contextlib.redirect_stderr(io.StringIO()),
                 self.assertRaises(KeyboardInterrupt),
             ):
-                fetch.tree(fetch.XEN, "bookworm")
+                fetch.tree(fetch.xen(arch.AMD64), "bookworm")
             self.assertEqual(list(cache.iterdir()), [])
 
 

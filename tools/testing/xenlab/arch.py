@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The processor architectures of the lab: all that differs between them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a machine starts, and with which options."""
+
+    xen: Path
+    xen_options: str
+    kernel: Path
+    kernel_options: str
+    initrd: Path
+
+
+def escape(text: str) -> str:
+    """Protects commas from QEMU's option parser."""
+    return text.replace(",", ",,")
+
+
+def _modules(boot: Boot) -> list[str]:
+    """Returns QEMU's options for Xen with the kernel and the initrd as modules."""
+    kernel = f"{boot.kernel} {boot.kernel_options}"
+    return [
+        *("-kernel", str(boot.xen)),
+        *("-initrd", f"{escape(kernel)},{escape(str(boot.initrd))}"),
+        *("-append", boot.xen_options),
+    ]
+
+
+# Where the kernel lies for Xen: in the first GiB of memory, above what QEMU
+# puts there itself. Xen asks for a multiple of 2 MiB.
+_GUEST_BASE = 0x49000000
+_GUEST_ALIGN = 2 << 20
+
+
+def _guest_loader(boot: Boot) -> list[str]:
+    """Returns QEMU's options for Xen with the kernel and the initrd in memory."""
+    size = -(-boot.kernel.stat().st_size // _GUEST_ALIGN) * _GUEST_ALIGN
+    initrd = _GUEST_BASE + size
+    return [
+        *("-kernel", str(boot.xen)),
+        *("-append", boot.xen_options),
+        "-device",
+        f"guest-loader,addr={_GUEST_BASE:#x},kernel={escape(str(boot.kernel))},"
+        f"bootargs={escape(boot.kernel_options)}",
+        "-device",
+        f"guest-loader,addr={initrd:#x},initrd={escape(str(boot.initrd))}",
+    ]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A processor architecture, and the machine that QEMU makes of it."""
+
+    # As Debian calls it.
+    name: str
+    # Added to the Debian release's name: where the kernel comes from.
+    kernel_suite: str
+    # The hypervisor's file in its package.
+    xen: str
+    # What the names of the tools that build for it begin with.
+    cross: str
+    # Says where programs look for the dynamic linker.
+    linker: str
+    qemu: str
+    machine: str
+    # By accelerator.
+    cpus: Mapping[str, str]
+    # More of QEMU's options.
+    options: tuple[str, ...]
+    xen_options: str
+    kernel_options: str
+    boot: Callable[[Boot], list[str]]
+
+
+AMD64 = Architecture(
+    name="amd64",
+    kernel_suite="",
+    xen="boot/xen-*-amd64.gz",
+    cross="",
+    linker="lib64",
+    qemu="qemu-system-x86_64",
+    machine="q35",
+    cpus={"tcg": "qemu64,+svm,+npt", "kvm": "host"},
+    options=("-no-reboot",),
+    xen_options="console=com1",
+    kernel_options="earlyprintk=xen",
+    boot=_modules,
+)
+
+# A dom0 is auto-translated here, and Debian's Xen has no device models.
+ARM64 = Architecture(
+    name="arm64",
+    kernel_suite="-backports",
+    xen="boot/xen-*-arm64",
+    cross="aarch64-linux-gnu-",
+    linker="lib",
+    qemu="qemu-system-aarch64",
+    machine="virt,virtualization=on,gic-version=3",
+    # It has 32-bit user space.
+    cpus={"tcg": "cortex-a57"},
+    options=(),
+    xen_options="console=dtuart",
+    kernel_options="earlycon=xenboot",
+    boot=_guest_loader,
+)
+
+# What xenlab itself runs on.
+HOST = AMD64
+
+ALL: Mapping[str, Architecture] = {item.name: item for item in (AMD64, ARM64)}
