@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include <xen/dm-op.h>
@@ -23,6 +24,12 @@ MODULE_PARM_DESC(dm_op_max_nr_bufs, "Maximum number of buffers of one DM_OP");
 static unsigned int dm_op_buf_max_size = 4096;
 module_param(dm_op_buf_max_size, uint, 0644);
 MODULE_PARM_DESC(dm_op_buf_max_size, "Maximum size of one buffer of a DM_OP, in bytes");
+
+/* Xen takes no more buffers for one operation. */
+#define MAX_COPIED_BUFS 2
+
+/* Copying costs less than pinning up to here; every operation is smaller. */
+#define MAX_COPIED_SIZE 64
 
 /* The user pages that hold a DM_OP's buffers, kept in place for the hypercall. */
 struct dm_op_pages {
@@ -88,6 +95,102 @@ static int pin_buf(struct dm_op_pages *pages, const struct privcmd_dm_op_buf *bu
 	return 0;
 }
 
+static long issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
+{
+	long ret;
+
+	xen_preemptible_hcall_begin();
+	ret = HYPERVISOR_dm_op(dom, num, xbufs);
+	xen_preemptible_hcall_end();
+
+	return ret;
+}
+
+static bool bufs_overlap(const struct privcmd_dm_op_buf *a, const struct privcmd_dm_op_buf *b)
+{
+	return a->uptr < b->uptr + b->size && b->uptr < a->uptr + a->size;
+}
+
+/* Buffers that overlap are one memory to the hypervisor: these are pinned. */
+static bool can_be_copied(const struct privcmd_dm_op_buf *bufs, unsigned int num)
+{
+	unsigned int i;
+
+	for (i = 0; i < num; i++)
+		if (!bufs[i].size || bufs[i].size > MAX_COPIED_SIZE)
+			return false;
+
+	return num < 2 || !bufs_overlap(&bufs[0], &bufs[1]);
+}
+
+/* Asked before the hypercall; so small a buffer has no page between these two bytes. */
+static bool is_writable(const struct privcmd_dm_op_buf *buf, const u8 *data)
+{
+	u8 __user *first = buf->uptr;
+	u8 __user *last = first + buf->size - 1;
+
+	return !put_user(data[0], first) && !put_user(data[buf->size - 1], last);
+}
+
+/* The hypervisor works on copies; what it changed goes back. */
+static long dm_op_copied(const struct privcmd_dm_op *op, const struct privcmd_dm_op_buf *bufs)
+{
+	u8 before[MAX_COPIED_BUFS][MAX_COPIED_SIZE], data[MAX_COPIED_BUFS][MAX_COPIED_SIZE];
+	struct xen_dm_op_buf xbufs[MAX_COPIED_BUFS];
+	unsigned int i;
+	long ret;
+
+	for (i = 0; i < op->num; i++) {
+		if (copy_from_user(before[i], bufs[i].uptr, bufs[i].size) ||
+		    !is_writable(&bufs[i], before[i]))
+			return -EFAULT;
+
+		memcpy(data[i], before[i], bufs[i].size);
+		set_xen_guest_handle(xbufs[i].h, data[i]);
+		xbufs[i].size = bufs[i].size;
+	}
+
+	ret = issue(op->dom, op->num, xbufs);
+
+	for (i = 0; i < op->num; i++)
+		if (memcmp(data[i], before[i], bufs[i].size) &&
+		    copy_to_user(bufs[i].uptr, data[i], bufs[i].size))
+			return -EFAULT;
+
+	return ret;
+}
+
+/* The hypervisor works on the caller's own memory, which stays where it is. */
+static long dm_op_pinned(const struct privcmd_dm_op *op, const struct privcmd_dm_op_buf *bufs,
+			 unsigned long nr_pages)
+{
+	unsigned int i;
+	long ret;
+
+	struct xen_dm_op_buf *xbufs __free(kvfree) =
+		kvmalloc_array(op->num, sizeof(*xbufs), GFP_KERNEL_ACCOUNT);
+	if (!xbufs)
+		return -ENOMEM;
+
+	struct dm_op_pages *pages __free(dm_op_pages) =
+		kvmalloc(struct_size(pages, page, nr_pages),
+			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!pages)
+		return -ENOMEM;
+
+	pages->nr = 0;
+	for (i = 0; i < op->num; i++) {
+		ret = pin_buf(pages, &bufs[i]);
+		if (ret)
+			return ret;
+
+		set_xen_guest_handle(xbufs[i].h, (void __force *)bufs[i].uptr);
+		xbufs[i].size = bufs[i].size;
+	}
+
+	return issue(op->dom, op->num, xbufs);
+}
+
 /**
  * privcmd_dm_op_check() - DM_OP: is anything asked for at all?
  * @arg: the request.
@@ -107,61 +210,39 @@ int privcmd_dm_op_check(const union privcmd_arg *arg)
  * @file: the file.
  * @arg: the target, which has been checked, and the operation's buffers.
  *
- * The hypervisor works on the caller's own memory, which stays pinned until it
- * is done.
- *
- * Return: what the hypervisor answered; -E2BIG for more
- * or larger buffers than the module's parameters allow; -EFAULT for a buffer
- * that cannot be read and written; -ENOMEM.
+ * Return: what the hypervisor answered; -E2BIG for more or larger buffers than
+ * the module's parameters allow; -EFAULT for a buffer that cannot be read and
+ * written; -ENOMEM.
  */
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
 {
+	struct privcmd_dm_op_buf few[MAX_COPIED_BUFS], *bufs = few;
 	const struct privcmd_dm_op *op = &arg->dm_op;
-	unsigned int i, num = op->num;
 	unsigned long nr_pages;
 	long ret;
 
-	if (num > READ_ONCE(dm_op_max_nr_bufs))
+	if (op->num > READ_ONCE(dm_op_max_nr_bufs))
 		return -E2BIG;
 
-	struct privcmd_dm_op_buf *bufs __free(kvfree) =
-		kvmalloc_array(num, sizeof(*bufs), GFP_KERNEL_ACCOUNT);
-	if (!bufs)
-		return -ENOMEM;
+	struct privcmd_dm_op_buf *many __free(kvfree) = NULL;
+	if (op->num > ARRAY_SIZE(few)) {
+		many = kvmalloc_array(op->num, sizeof(*many), GFP_KERNEL_ACCOUNT);
+		if (!many)
+			return -ENOMEM;
+		bufs = many;
+	}
 
-	if (copy_from_user(bufs, op->ubufs, array_size(num, sizeof(*bufs))))
+	if (copy_from_user(bufs, op->ubufs, array_size(op->num, sizeof(*bufs))))
 		return -EFAULT;
 
-	ret = check_bufs(bufs, num, &nr_pages);
+	ret = check_bufs(bufs, op->num, &nr_pages);
 	if (ret)
 		return ret;
 
-	struct xen_dm_op_buf *xbufs __free(kvfree) =
-		kvmalloc_array(num, sizeof(*xbufs), GFP_KERNEL_ACCOUNT);
-	if (!xbufs)
-		return -ENOMEM;
+	if (op->num <= ARRAY_SIZE(few) && can_be_copied(bufs, op->num))
+		return dm_op_copied(op, bufs);
 
-	struct dm_op_pages *pages __free(dm_op_pages) =
-		kvmalloc(struct_size(pages, page, nr_pages),
-			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!pages)
-		return -ENOMEM;
-
-	pages->nr = 0;
-	for (i = 0; i < num; i++) {
-		ret = pin_buf(pages, &bufs[i]);
-		if (ret)
-			return ret;
-
-		set_xen_guest_handle(xbufs[i].h, (void __force *)bufs[i].uptr);
-		xbufs[i].size = bufs[i].size;
-	}
-
-	xen_preemptible_hcall_begin();
-	ret = HYPERVISOR_dm_op(op->dom, num, xbufs);
-	xen_preemptible_hcall_end();
-
-	return ret;
+	return dm_op_pinned(op, bufs, nr_pages);
 }
 
 /**

@@ -260,99 +260,6 @@ static void hypercalls(void)
 	}
 }
 
-static void dm_ops(void)
-{
-	char *area = map_anonymous(4 * PAGE, PROT_READ | PROT_WRITE);
-	struct nr_vcpus_op op = { .op = DM_OP_NR_VCPUS };
-	struct privcmd_dm_op_buf bad_array[] = { { &op, sizeof(op) } };
-	struct pointer bad[] = BAD_POINTERS(sizeof(op));
-	struct pointer arrays[] = BAD_POINTERS(sizeof(bad_array));
-
-	for (size_t f = 0; f < ARRAY_SIZE(files); f++) {
-		int fd = *files[f].fd;
-
-		for (size_t d = 0; d < ARRAY_SIZE(doms); d++) {
-			domid_t dom = *doms[d].dom;
-
-			record(dm_op_nr_vcpus(fd, dom), "",
-			       "DM_OP nr_vcpus of %s, file %s", doms[d].name,
-			       files[f].name);
-			record(dm_op(fd, dom, 0, NULL), "",
-			       "DM_OP of %s without buffers, file %s", doms[d].name,
-			       files[f].name);
-			record(dm_op(fd, dom, 17, NULL), "",
-			       "DM_OP of %s, 17 bad buffers, file %s", doms[d].name,
-			       files[f].name);
-		}
-		for (size_t p = 0; p < ARRAY_SIZE(arrays); p++)
-			record(dm_op(fd, target, 1, arrays[p].p), "",
-			       "DM_OP, array %s, file %s", arrays[p].name, files[f].name);
-		for (size_t p = 0; p < ARRAY_SIZE(bad); p++) {
-			struct privcmd_dm_op_buf buf = { (void *)bad[p].p, sizeof(op) };
-
-			record(dm_op(fd, target, 1, &buf), "",
-			       "DM_OP, buffer %s, file %s", bad[p].name, files[f].name);
-		}
-	}
-
-	/* Those that only ask, and numbers that no operation has. */
-	for (unsigned int number = 19; number < 64; number++) {
-		memset(area, 0, 64);
-		memcpy(area, &number, sizeof(number));
-		struct privcmd_dm_op_buf buf = { area, 64 };
-		struct memory memory = memory_make(area, PAGE);
-		int ret = dm_op(any, target, 1, &buf);
-
-		record(ret, memory_changes(&memory), "DM_OP operation %u", number);
-	}
-
-	for (unsigned int num = 1; num <= 18; num++) {
-		struct privcmd_dm_op_buf bufs[18];
-
-		for (unsigned int i = 0; i < num; i++)
-			bufs[i] = (struct privcmd_dm_op_buf){ &op, sizeof(op) };
-		record(dm_op(any, target, num, bufs), "",
-		       "DM_OP, %u times the same buffer", num);
-	}
-
-	static const size_t sizes[] = {
-		0, 1, 4, 7, 8, 11, 12, 13, 64, 4095, 4096, 4097, 1UL << 32, -1UL,
-	};
-	static const size_t offsets[] = { 0, 1, 8, PAGE - 12, PAGE - 8, PAGE - 1 };
-
-	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
-		for (size_t o = 0; o < ARRAY_SIZE(offsets); o++) {
-			struct privcmd_dm_op_buf buf = { area + offsets[o], sizes[s] };
-			struct memory memory;
-			int ret;
-
-			/* Linux's own driver writes past an array of its own. */
-			if (!sizes[s] && !offsets[o])
-				continue;
-			memset(area, 0, 4 * PAGE);
-			memcpy(area + offsets[o], &op, sizeof(op));
-			memory = memory_make(area, 4 * PAGE);
-			ret = dm_op(any, target, 1, &buf);
-			record(ret, memory_changes(&memory),
-			       "DM_OP, buffer of %zu at offset %zu", sizes[s],
-			       offsets[o]);
-			/* A second buffer is not read by this operation. */
-			struct privcmd_dm_op_buf two[] = { { &op, sizeof(op) }, buf };
-
-			record(dm_op(any, target, 2, two), "",
-			       "DM_OP, second buffer of %zu at offset %zu", sizes[s],
-			       offsets[o]);
-		}
-	}
-
-	struct privcmd_dm_op_buf ro = { read_only(&op, sizeof(op)), sizeof(op) };
-
-	record(dm_op(any, target, 1, &ro), "", "DM_OP, buffer read-only");
-	record(dm_op(foreign, target, 1, &ro), "",
-	       "DM_OP, buffer read-only, file foreign");
-	munmap(area, 4 * PAGE);
-}
-
 /* What a mapping shows: the first byte of each page, or that it is not there. */
 static const char *shown(char *start, unsigned int pages)
 {
@@ -456,6 +363,116 @@ static struct batch batch_of(const void *addr, unsigned int num, domid_t dom, in
 		.arr = gfns,
 		.err = errors,
 	};
+}
+
+static void dm_ops(void)
+{
+	char *area = map_anonymous(4 * PAGE, PROT_READ | PROT_WRITE);
+	struct nr_vcpus_op op = { .op = DM_OP_NR_VCPUS };
+	struct privcmd_dm_op_buf bad_array[] = { { &op, sizeof(op) } };
+	struct pointer bad[] = BAD_POINTERS(sizeof(op));
+	struct pointer arrays[] = BAD_POINTERS(sizeof(bad_array));
+
+	for (size_t f = 0; f < ARRAY_SIZE(files); f++) {
+		int fd = *files[f].fd;
+
+		for (size_t d = 0; d < ARRAY_SIZE(doms); d++) {
+			domid_t dom = *doms[d].dom;
+
+			record(dm_op_nr_vcpus(fd, dom), "",
+			       "DM_OP nr_vcpus of %s, file %s", doms[d].name,
+			       files[f].name);
+			record(dm_op(fd, dom, 0, NULL), "",
+			       "DM_OP of %s without buffers, file %s", doms[d].name,
+			       files[f].name);
+			record(dm_op(fd, dom, 17, NULL), "",
+			       "DM_OP of %s, 17 bad buffers, file %s", doms[d].name,
+			       files[f].name);
+		}
+		for (size_t p = 0; p < ARRAY_SIZE(arrays); p++)
+			record(dm_op(fd, target, 1, arrays[p].p), "",
+			       "DM_OP, array %s, file %s", arrays[p].name, files[f].name);
+		for (size_t p = 0; p < ARRAY_SIZE(bad); p++) {
+			struct privcmd_dm_op_buf buf = { (void *)bad[p].p, sizeof(op) };
+
+			record(dm_op(fd, target, 1, &buf), "",
+			       "DM_OP, buffer %s, file %s", bad[p].name, files[f].name);
+		}
+	}
+
+	/* Those that only ask, and numbers that no operation has. */
+	for (unsigned int number = 19; number < 64; number++) {
+		memset(area, 0, 64);
+		memcpy(area, &number, sizeof(number));
+		struct privcmd_dm_op_buf buf = { area, 64 };
+		struct memory memory = memory_make(area, PAGE);
+		int ret = dm_op(any, target, 1, &buf);
+
+		record(ret, memory_changes(&memory), "DM_OP operation %u", number);
+	}
+
+	for (unsigned int num = 1; num <= 18; num++) {
+		struct privcmd_dm_op_buf bufs[18];
+
+		for (unsigned int i = 0; i < num; i++)
+			bufs[i] = (struct privcmd_dm_op_buf){ &op, sizeof(op) };
+		record(dm_op(any, target, num, bufs), "",
+		       "DM_OP, %u times the same buffer", num);
+	}
+
+	static const size_t sizes[] = {
+		0, 1, 4, 7, 8, 11, 12, 13, 64, 4095, 4096, 4097, 1UL << 32, -1UL,
+	};
+	static const size_t offsets[] = { 0, 1, 8, PAGE - 12, PAGE - 8, PAGE - 1 };
+
+	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+		for (size_t o = 0; o < ARRAY_SIZE(offsets); o++) {
+			struct privcmd_dm_op_buf buf = { area + offsets[o], sizes[s] };
+			struct memory memory;
+			int ret;
+
+			/* Linux's own driver writes past an array of its own. */
+			if (!sizes[s] && !offsets[o])
+				continue;
+			memset(area, 0, 4 * PAGE);
+			memcpy(area + offsets[o], &op, sizeof(op));
+			memory = memory_make(area, 4 * PAGE);
+			ret = dm_op(any, target, 1, &buf);
+			record(ret, memory_changes(&memory),
+			       "DM_OP, buffer of %zu at offset %zu", sizes[s],
+			       offsets[o]);
+			/* A second buffer is not read by this operation. */
+			struct privcmd_dm_op_buf two[] = { { &op, sizeof(op) }, buf };
+
+			record(dm_op(any, target, 2, two), "",
+			       "DM_OP, second buffer of %zu at offset %zu", sizes[s],
+			       offsets[o]);
+		}
+	}
+
+	/* In memory of another domain. */
+	char *m = map_privcmd(any, 1);
+	struct batch b = batch_of(m, 1, target, 2);
+	struct privcmd_dm_op_buf foreign_buf = { m, sizeof(op) };
+
+	record(dm_op(any, target, 1, &foreign_buf), "",
+	       "DM_OP, buffer in an empty mapping");
+	set_gfns(0);
+	check(map_batch(any, &b), "MMAPBATCH");
+	memcpy(m, &op, sizeof(op));
+	record(dm_op(any, target, 1, &foreign_buf), "",
+	       "DM_OP, buffer in a foreign page");
+	foreign_buf.size = PAGE;
+	record(dm_op(any, target, 1, &foreign_buf), "",
+	       "DM_OP, large buffer in a foreign page");
+	munmap(m, PAGE);
+
+	struct privcmd_dm_op_buf ro = { read_only(&op, sizeof(op)), sizeof(op) };
+
+	record(dm_op(any, target, 1, &ro), "", "DM_OP, buffer read-only");
+	record(dm_op(foreign, target, 1, &ro), "",
+	       "DM_OP, buffer read-only, file foreign");
+	munmap(area, 4 * PAGE);
 }
 
 /* Maps @num frames @offset bytes into a mapping of four that is new or full. */

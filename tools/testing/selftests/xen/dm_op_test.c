@@ -270,6 +270,25 @@ TEST_F(dm_op, buffer_in_read_only_memory)
 	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
 	EXPECT_EQ(DM_OP_NR_VCPUS, self->op->op);
 	EXPECT_EQ(0, self->op->vcpus);
+
+	/* However large: the driver may do otherwise with large ones. */
+	self->bufs[1].size = self->page;
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	self->bufs[1].size = 1;
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
+}
+
+/* The first byte can be written, the last one cannot. */
+TEST_F(dm_op, buffer_in_half_read_only_memory)
+{
+	char *border = self->memory + self->page;
+
+	self->bufs[1].uptr = border - 16;
+	self->bufs[1].size = 32;
+	ASSERT_EQ(0, mprotect(border, self->page, PROT_READ));
+	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
+	EXPECT_EQ(0, self->op->vcpus);
 }
 
 /* It is the pages that count, and an empty buffer can have none. */

@@ -396,7 +396,7 @@ TEST_F(mapping, is_not_for_pinning)
 {
 	struct privcmd_dm_op_buf buf = {
 		.uptr = self->map,
-		.size = sizeof(struct nr_vcpus_op),
+		.size = PAGE,
 	};
 	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	char byte;
