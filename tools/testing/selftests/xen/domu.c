@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What /dev/xen/privcmd lets a domU do, to be run in one:
+ *
+ *	domu alone			XenStore names no target
+ *	domu target DOMID VCPUS		it names this domain, which has so many vCPUs
+ *	domu unrestricted DOMID VCPUS	and the module was loaded with unrestricted=1
+ *
+ * In the last two the domU has privilege over that domain.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <xen/xen.h>
+#include <xendevicemodel.h>
+
+#include "requests.h"
+
+#define PAGE 4096UL
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Beyond what Xen hands out in a test run. */
+#define NO_SUCH_DOMAIN 0x7fef
+
+/* The file that a test asks; each test opens its own. */
+static int fd;
+
+struct domain {
+	const char *name;
+	domid_t domid;
+};
+
+static const struct domain no_such_domain = { "no_such_domain", NO_SUCH_DOMAIN };
+
+static const struct domain others[] = {
+	{ "dom0", 0 },
+	{ "no_such_domain", NO_SUCH_DOMAIN },
+	{ "self", DOMID_SELF },
+	{ "io", DOMID_IO },
+};
+
+static int frame_request(unsigned int cmd, domid_t dom)
+{
+	void *addr = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	unsigned long frame = 0x100;
+	int err = 0;
+	struct privcmd_mmapbatch batch = {
+		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &frame,
+	};
+	struct privcmd_mmapbatch_v2 batch_v2 = {
+		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &frame, .err = &err,
+	};
+	struct privcmd_mmap_resource resource = {
+		.dom = dom, .type = 1, .num = 1, .addr = (unsigned long)addr,
+	};
+	int ret;
+
+	if (addr == MAP_FAILED)
+		return -errno;
+	if (cmd == IOCTL_PRIVCMD_MMAPBATCH)
+		ret = request(fd, cmd, &batch);
+	else if (cmd == IOCTL_PRIVCMD_MMAPBATCH_V2)
+		ret = request(fd, cmd, &batch_v2);
+	else
+		ret = request(fd, cmd, &resource);
+	munmap(addr, PAGE);
+	return ret ?: err;
+}
+
+static int batch_v1(domid_t dom)
+{
+	return frame_request(IOCTL_PRIVCMD_MMAPBATCH, dom);
+}
+
+static int batch_v2(domid_t dom)
+{
+	return frame_request(IOCTL_PRIVCMD_MMAPBATCH_V2, dom);
+}
+
+static int resource(domid_t dom)
+{
+	return frame_request(IOCTL_PRIVCMD_MMAP_RESOURCE, dom);
+}
+
+static int resource_size(domid_t dom)
+{
+	struct privcmd_mmap_resource arg = { .dom = dom, .type = 1 };
+
+	return request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg);
+}
+
+static int untyped(domid_t dom)
+{
+	return dm_op_nr_vcpus(fd, dom);
+}
+
+static int typed(domid_t dom)
+{
+	return nr_vcpus(fd, dom);
+}
+
+static int restriction(domid_t dom)
+{
+	return restrict_to(fd, dom);
+}
+
+static int version(domid_t dom)
+{
+	(void)dom;
+	return hypercall_xen_version(fd);
+}
+
+static int bad_hypercall(domid_t dom)
+{
+	(void)dom;
+	return request(fd, IOCTL_PRIVCMD_HYPERCALL, NULL);
+}
+
+static int nothing(domid_t dom)
+{
+	return dm_op(fd, dom, 0, NULL);
+}
+
+/* The library itself, which opens the device on its own. */
+static int library(domid_t dom)
+{
+	xendevicemodel_handle *handle = xendevicemodel_open(NULL, 0);
+	unsigned int vcpus;
+	int ret;
+
+	if (!handle)
+		return -ENOTCONN;
+	ret = xendevicemodel_nr_vcpus(handle, dom, &vcpus);
+	ret = ret ? -errno : (int)vcpus;
+	xendevicemodel_close(handle);
+	return ret;
+}
+
+/* For a request that names no domain. */
+static const struct domain none = { "", 0 };
+
+static int tests, failures;
+
+static void expect(const char *what, int (*ask)(domid_t dom), const struct domain *dom,
+		   int want)
+{
+	int got;
+
+	fd = privcmd_open();
+	got = fd < 0 ? fd : ask(dom->domid);
+	close(fd);
+	if (got != want) {
+		failures++;
+		printf("# got %d (%s), expected %d\n", got,
+		       got < 0 ? strerror(-got) : "no error", want);
+	}
+	printf("%sok %d %s%s\n", got == want ? "" : "not ", ++tests, what, dom->name);
+}
+
+/* What Debian's own driver does not have, or does otherwise. */
+static void expect_of_ours(const char *what, int (*ask)(domid_t dom),
+			   const struct domain *dom, int want)
+{
+	const char *driver = getenv("PRIVCMD_DRIVER");
+
+	if (driver && !strcmp(driver, "stock"))
+		printf("ok %d %s%s # SKIP not on the stock driver\n", ++tests,
+		       what, dom->name);
+	else
+		expect(what, ask, dom, want);
+}
+
+static void expect_refusal_of(const struct domain *dom)
+{
+	expect("dm_op_of_", untyped, dom, -EPERM);
+	expect_of_ours("dm_nr_vcpus_of_", typed, dom, -EPERM);
+	expect("mmapbatch_of_", batch_v1, dom, -EPERM);
+	expect("mmapbatch_v2_of_", batch_v2, dom, -EPERM);
+	expect("mmap_resource_of_", resource, dom, -EPERM);
+	expect("resource_size_of_", resource_size, dom, -EPERM);
+	expect("restrict_to_", restriction, dom, -EINVAL);
+	expect_of_ours("library_asks_", library, dom, -EPERM);
+}
+
+static void expect_one_domain_at_most(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		expect_refusal_of(&others[i]);
+	expect("hypercall", version, &none, -EPERM);
+	expect("hypercall_with_bad_pointer", bad_hypercall, &none, -EPERM);
+	expect_of_ours("dm_op_of_nothing", nothing, &none, 0);
+}
+
+/* What only privilege over the domain gives: from Xen, and from the file. */
+static void expect_answers_of(const struct domain *dom, int vcpus)
+{
+	expect("dm_op_of_", untyped, dom, vcpus);
+	expect_of_ours("dm_nr_vcpus_of_", typed, dom, vcpus);
+	expect("restrict_to_", restriction, dom, 0);
+}
+
+int main(int argc, char **argv)
+{
+	struct domain target = { "target", 0 };
+	int vcpus = 0;
+
+	if (argc == 4) {
+		target.domid = atoi(argv[2]);
+		vcpus = atoi(argv[3]);
+	}
+
+	if (argc == 2 && !strcmp(argv[1], "alone")) {
+		expect_one_domain_at_most();
+	} else if (argc == 4 && !strcmp(argv[1], "target")) {
+		expect_one_domain_at_most();
+		expect_answers_of(&target, vcpus);
+		expect_of_ours("library_asks_", library, &target, vcpus);
+	} else if (argc == 4 && !strcmp(argv[1], "unrestricted")) {
+		expect_answers_of(&target, vcpus);
+		expect("library_asks_", library, &target, vcpus);
+		/* It is Xen now that says no. */
+		expect("dm_op_of_", untyped, &no_such_domain, -ESRCH);
+		expect("hypercall_with_bad_pointer", bad_hypercall, &none, -EFAULT);
+	} else {
+		fputs("usage: domu alone | target DOMID VCPUS | unrestricted DOMID VCPUS\n",
+		      stderr);
+		return 2;
+	}
+
+	printf("1..%d\n", tests);
+	return failures != 0;
+}
