@@ -53,6 +53,10 @@ check: setup
 differential: setup
 	@$(XENLAB) differential
 
+.PHONY: check-toolstack
+check-toolstack: setup
+	@$(XENLAB) toolstack
+
 .PHONY: mutants
 mutants: setup
 	@$(XENLAB) mutants
@@ -76,6 +80,7 @@ help:
 	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
+	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
 	@echo 'make lint      check the sources; silent when clean'

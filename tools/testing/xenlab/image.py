@@ -47,6 +47,7 @@ LIBRARIES = (
     "libxenevtchn.so.*",
     "libxenforeignmemory.so.*",
     "libxengnttab.so.*",
+    "libxenstore.so.*",
     "libxentoolcore.so.*",
     "libxentoollog.so.*",
 )
@@ -100,19 +101,22 @@ def _needed(readelf: str, path: Path) -> list[str]:
 
 
 def _add_libraries(
-    archive: cpio.Archive, tree: Path, program: Path, linker: str
+    archive: cpio.Archive,
+    trees: fetch.Trees,
+    program: Path,
+    libraries: Sequence[str],
 ) -> None:
-    """Adds LIBRARIES and a program's, where the dynamic linker looks for them."""
+    """Adds libraries and a program's, where the dynamic linker looks for them."""
     readelf = host.tool("readelf")
     by_name = {
         path.name: path
         for directory in ("lib/*-linux-gnu", "usr/lib/*-linux-gnu")
-        for path in tree.glob(f"{directory}/*.so.*")
+        for path in trees.xen.glob(f"{directory}/*.so.*")
     }
     todo = _needed(readelf, program) + [
         name
         for name, path in by_name.items()
-        if any(path.match(pattern) for pattern in LIBRARIES)
+        if any(path.match(pattern) for pattern in libraries)
     ]
     done = set()
     while todo:
@@ -125,14 +129,18 @@ def _add_libraries(
         path = by_name[name]
         archive.data(f"usr/lib/{path.parent.name}/{name}", path.read_bytes(), 0o755)
         if name.startswith("ld-linux"):
-            archive.symlink(f"usr/{linker}/{name}", f"/usr/lib/{path.parent.name}/{name}")
+            archive.symlink(f"usr/{trees.arch.linker}/{name}", f"/usr/lib/{path.parent.name}/{name}")
         todo += _needed(readelf, path)
 
 
-def _base(
-    trees: fetch.Trees, modules: Sequence[kmod.Module], version: str
+def root(
+    trees: fetch.Trees,
+    modules: Sequence[kmod.Module],
+    version: str,
+    init: Path,
+    libraries: Sequence[str] = LIBRARIES,
 ) -> cpio.Archive:
-    """Returns the part of dom0's root file system that is the same in all runs."""
+    """Returns a small root file system: busybox, libraries, modules and an init."""
     archive = cpio.Archive()
     for name in ("bin", "sbin", "lib", "lib64"):
         archive.directory(f"usr/{name}")
@@ -144,10 +152,10 @@ def _base(
     archive.device("dev/console", 0o600, 5, 1)
     archive.data("etc/passwd", PASSWD.encode())
     archive.data("etc/group", GROUP.encode())
-    archive.data("init", INIT.read_bytes(), 0o755)
+    archive.data("init", init.read_bytes(), 0o755)
     busybox = next(trees.xen.glob("**/bin/busybox"))
     archive.data("usr/bin/busybox", busybox.read_bytes(), 0o755)
-    _add_libraries(archive, trees.xen, busybox, trees.arch.linker)
+    _add_libraries(archive, trees, busybox, libraries)
     for module in modules:
         archive.data(f"usr/lib/modules/{version}/{module.path}", module.content)
     builtin = trees.linux / "lib/modules" / version / "modules.builtin"
@@ -187,7 +195,7 @@ def make(trees: fetch.Trees) -> Image:
         kernel = (linux / f"boot/vmlinuz-{version}").read_bytes()
         (partial / "kernel").write_bytes(unpack_kernel(kernel))
         with (partial / "base.cpio").open("wb") as file:
-            _base(trees, modules, version).write(file)
+            root(trees, modules, version, INIT).write(file)
         os.rename(partial, final)
     return image
 

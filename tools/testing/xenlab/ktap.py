@@ -63,7 +63,7 @@ _PLAN = re.compile(r"1\.\.(\d+)\s*(?:#.*)?$")
 _RESULT = re.compile(r"(not )?ok (\d+)(?:\s+-)?\s*(.*)$")
 _RUN = re.compile(r"#\s+RUN\s+(\S+) \.\.\.$")
 _DIRECTIVE = re.compile(r"(.*?)\s*#\s*(SKIP|XFAIL|TODO)\b\s*(.*)$", re.IGNORECASE)
-_TIME_LIMIT = (124, 137, 143)
+TIME_LIMIT = (124, 137, 143)
 _EXIT_SKIP = 4
 
 
@@ -123,7 +123,7 @@ def _check(report: Report, exit_status: int | None) -> None:
     outcomes = [result.outcome for result in report.results]
     if exit_status is None:
         report.problems.append("did not come to an end")
-    elif exit_status in _TIME_LIMIT:
+    elif exit_status in TIME_LIMIT:
         report.problems.append(f"ran into its time limit or was killed ({exit_status})")
     elif exit_status > 128:
         report.problems.append(f"died of signal {exit_status - 128}")

@@ -153,6 +153,12 @@ def _differential(args: argparse.Namespace) -> int:
     return _close(differential.run(_options(args)), [])
 
 
+def _toolstack(args: argparse.Namespace) -> int:
+    import toolstack  # only this command needs it
+
+    return _close(*toolstack.run(_options(args)))
+
+
 def _setup(args: argparse.Namespace) -> int:
     del args
     host.setup()
@@ -332,6 +338,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("demo", _demo, "run the demo in dom0")
     _add_machine(command, ("ours", "stock"), 120)
+
+    command = add(
+        "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
+    )
+    _add_machine(command, ("ours", "stock"), 1500)
 
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400)

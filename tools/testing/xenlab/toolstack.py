@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian's Xen toolstack and QEMU, unmodified, on a driver: guests from boot to end."""
+
+import gzip
+import io
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import arch
+import build
+import console
+import cpio
+import fetch
+import host
+import image as images
+import kmod
+import ktap
+import machine
+import programs
+import suite
+from failure import Failure, Status
+
+HERE = Path(__file__).resolve().parent
+SCRIPT = HERE / "toolstack-checks"
+GUEST_INIT = HERE / "guest-init"
+
+PACKAGES = fetch.Spec(
+    "toolstack",
+    ("busybox", "kmod", "qemu-system-xen", "seabios", "xen-utils-4*", "xenstore-utils"),
+    lambda tree: None,
+)
+# busybox stands for the programs in /bin and /sbin, which would need files that
+# only maintainer scripts make. The rest nothing here reads.
+LEFT_OUT = (
+    "bin",
+    "dev",
+    "sbin",
+    "tmp",
+    "usr/lib/debug",
+    "usr/lib/ipxe",
+    "usr/share/doc",
+    "usr/share/iso-codes",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/perl5",
+    "usr/share/xml",
+    "var",
+)
+# Who QEMU becomes with dm_restrict.
+QEMU_USER = "xen-qemuuser-shared:x:998:998::/nonexistent:/bin/false\n"
+QEMU_GROUP = "xen-qemuuser-shared:x:998:\n"
+# Maintainer scripts and the init system would have made these.
+DIRECTORIES = (
+    "var/lib/toolstack",
+    "var/lib/xen",
+    "var/lib/xenstored",
+    "var/lock",
+    "var/log/xen/console",
+)
+
+# The root file system takes memory; the last one of two options counts.
+XEN_OPTIONS = "dom0_mem=1024M,max:1024M"
+DIRECTORY = "opt/toolstack"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the script; one of a test program counts each of its tests."""
+
+    name: str
+    # Seconds; a machine that has more to do is several times slower.
+    limit: int = 120
+    tests: bool = False
+
+
+CHECKS = (
+    Check("daemons"),
+    Check("xl_info"),
+    Check("xl_list"),
+    Check("xen_test_resource"),
+    Check("xen_test_paging_mempool"),
+    Check("pages_come_back", 300),
+    Check("pvh_boots", 300),
+    Check("pvh_pauses"),
+    Check("pvh_saves_and_restores", 240),
+    Check("pvh_is_destroyed"),
+    Check("domu_boots", 300),
+    Check("domu_without_target", 150, tests=True),
+    Check("domu_with_target", 150, tests=True),
+    Check("domu_unrestricted", 150, tests=True),
+    Check("domu_is_destroyed"),
+    Check("hvm_starts"),
+    Check("hvm_qemu_has_no_privileges"),
+    Check("hvm_boots", 500),
+    Check("hvm_is_destroyed"),
+    Check("no_domain_is_left"),
+)
+LOGS = Check("logs")
+
+
+def add_tree(archive: cpio.Archive, tree: Path, place: str = "") -> None:
+    """Adds a tree of packages; /lib is a link to /usr/lib in the archive."""
+    for entry in sorted(os.scandir(tree / place), key=lambda entry: entry.name):
+        path = f"{place}/{entry.name}".lstrip("/")
+        target = f"usr/{path}" if path.startswith("lib") else path
+        if path in LEFT_OUT:
+            continue
+        if entry.is_symlink():
+            archive.symlink(target, os.readlink(entry.path))
+        elif entry.is_dir():
+            add_tree(archive, tree, path)
+        else:
+            archive.copy(target, Path(entry.path))
+
+
+def _initrd(archive: cpio.Archive) -> bytes:
+    # Under QEMU the guest's firmware reads it byte by byte.
+    file = io.BytesIO()
+    archive.write(file)
+    return gzip.compress(file.getvalue(), compresslevel=6, mtime=0)
+
+
+def _plain_guest(trees: fetch.Trees, image: images.Image) -> bytes:
+    """Returns the file system of a guest that only boots."""
+    return _initrd(images.root(trees, (), image.version, GUEST_INIT, libraries=()))
+
+
+def _domu(
+    trees: fetch.Trees,
+    image: images.Image,
+    modules: Sequence[kmod.Module],
+    inside: Sequence[Path],
+) -> bytes:
+    """Returns the file system of the guest that tests a driver."""
+    directory = trees.linux / "lib/modules" / image.version
+    stock = kmod.installed(directory, ["xen-privcmd"])
+    archive = images.root(trees, stock, image.version, GUEST_INIT)
+    for program in inside:
+        archive.copy(f"usr/bin/{program.name}", program)
+    return _initrd(images.overlay(replace(image, modules=stock), modules, archive))
+
+
+def _load(
+    trees: fetch.Trees, image: images.Image, modules: Sequence[kmod.Module]
+) -> machine.Load:
+    """Returns what dom0 gets: the toolstack, the guests and the checks."""
+    tools = fetch.tree(PACKAGES)
+    selftests = build.selftests(trees)
+    files = cpio.Archive()
+    add_tree(files, tools)
+    files.data("etc/passwd", (images.PASSWD + QEMU_USER).encode())
+    files.data("etc/group", (images.GROUP + QEMU_GROUP).encode())
+    files.symlink("var/run", "/run")
+    for name in DIRECTORIES:
+        files.directory(name)
+    inside = [selftests / "domu", tools / "usr/bin/xenstore-read"]
+    files.data(f"{DIRECTORY}/plain.cpio.gz", _plain_guest(trees, image))
+    files.data(f"{DIRECTORY}/domu.cpio.gz", _domu(trees, image, modules, inside))
+    files.copy(f"{DIRECTORY}/vmlinux", image.kernel)
+    files.copy(f"{DIRECTORY}/vmlinuz", trees.linux / f"boot/vmlinuz-{image.version}")
+    for name in ("idle-guest", "set-target"):
+        files.copy(f"{DIRECTORY}/{name}", selftests / name)
+    files.copy(f"{DIRECTORY}/{SCRIPT.name}", SCRIPT)
+    return machine.Load(modules, files)
+
+
+def _command(check: Check) -> str:
+    script = f"timeout -k 5 {check.limit} sh /{DIRECTORY}/{SCRIPT.name} {check.name}"
+    return f"{programs.begin(check.name)}\n{script} 2>&1\n{programs.end()}"
+
+
+def _status(section: programs.Section) -> str:
+    if section.status is None:
+        return "did not come to an end"
+    if section.status in ktap.TIME_LIMIT:
+        return "ran into its time limit"
+    return f"status {section.status}"
+
+
+def judge(
+    section: programs.Section, permitted: dict[str, set[str]]
+) -> tuple[ktap.Counts, list[str]]:
+    """Counts a check, and says what to show of it."""
+    if any(check.tests and check.name == section.name for check in CHECKS):
+        counts, lines = ktap.judge(section.report(), permitted)
+        return counts, [f"{section.name}: {counts} ({section.seconds:.1f} s)", *lines]
+    if section.status == 0:
+        return ktap.Counts(passed=1), [f"ok   {section.name} ({section.seconds:.1f} s)"]
+    first = f"FAIL {section.name} ({section.seconds:.1f} s): {_status(section)}"
+    shown = [f"    {line}" for line in section.lines[-40:] if line]
+    return ktap.Counts(failed=1), [first, *shown]
+
+
+def _keep(sections: programs.Sections, log: Path) -> None:
+    """Writes what the checks said, and the guests' logs, next to the console log."""
+    lines = []
+    for section in sections.all:
+        lines += [f"== {section.name}: {_status(section)}", *section.lines]
+    path = log.with_name(f"{log.stem}-guests{log.suffix}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    host.say(f"what the checks, guests and QEMU wrote: {path}")
+
+
+def splats(sections: programs.Sections) -> list[str]:
+    """Returns what the domU's kernel, in which the driver runs, complained of.
+
+    The other guests' kernels are not ours to judge: on some days Linux 6.1 warns
+    about its clock events when it goes on after a restore.
+    """
+    found = []
+    log = ""
+    for section in sections.all:
+        for line in section.lines if section.name == LOGS.name else ():
+            if heading := re.fullmatch("==> (.*) <==", line):
+                log = heading[1]
+            elif log == "guest-domu.log" and console.is_splat(line):
+                found.append(line)
+    return found
+
+
+def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the checks with one driver, in one boot."""
+    if options.arch is not arch.AMD64:
+        raise Failure(
+            Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
+        )
+    options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
+    permitted = suite.read_skips(f"toolstack-{options.driver}")
+    trees = fetch.trees(options.arch)
+    image = images.make(trees)
+    modules = build.modules(trees).modules() if options.driver == "ours" else []
+    load = _load(trees, image, modules)
+    total = ktap.Counts()
+
+    def done(section: programs.Section) -> None:
+        nonlocal total
+        if section.name == LOGS.name:
+            return
+        counts, lines = judge(section, permitted)
+        total += counts
+        for line in lines:
+            print(f"  {line}", flush=True)
+
+    print(f"driver {options.driver}:", flush=True)
+    sections = programs.Sections(done)
+    script = "\n".join(_command(check) for check in (*CHECKS, LOGS))
+    verdict = machine.boot(options, image, load, script, sections, "toolstack")
+    sections.finish()
+    _keep(sections, verdict.log)
+    ran = {section.name for section in sections.all}
+    for check in (*CHECKS, LOGS):
+        if check.name not in ran:
+            print(f"  FAIL {check.name}: did not run", flush=True)
+            total += ktap.Counts(failed=1)
+    for line in splats(sections):
+        print(f"  FAIL the domU's kernel: {line}", flush=True)
+        total += ktap.Counts(failed=1)
+    if verdict.status is Status.GOOD:
+        return total, []
+    return total + ktap.Counts(failed=1), [verdict.failure()]
