@@ -87,7 +87,7 @@ CHECKS = (
     Check("pvh_pauses"),
     Check("pvh_saves_and_restores", 240),
     Check("pvh_is_destroyed"),
-    Check("domu_boots", 300),
+    Check("domu_waits_for_xenstore", 300),
     Check("domu_without_target", 150, tests=True),
     Check("domu_with_target", 150, tests=True),
     Check("domu_unrestricted", 150, tests=True),
@@ -161,7 +161,7 @@ def _load(
     files.data(f"{DIRECTORY}/domu.cpio.gz", _domu(trees, image, modules, inside))
     files.copy(f"{DIRECTORY}/vmlinux", image.kernel)
     files.copy(f"{DIRECTORY}/vmlinuz", trees.linux / f"boot/vmlinuz-{image.version}")
-    for name in ("idle-guest", "set-target"):
+    for name in ("idle-guest", "late-xenstore", "set-target"):
         files.copy(f"{DIRECTORY}/{name}", selftests / name)
     files.copy(f"{DIRECTORY}/{SCRIPT.name}", SCRIPT)
     return machine.Load(modules, files)
