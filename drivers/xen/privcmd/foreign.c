@@ -13,13 +13,20 @@
 #include <linux/uaccess.h>
 
 #include <xen/features.h>
+#include <xen/interface/xen.h>
+#include <xen/interface/memory.h>
 #include <xen/page.h>
 #include <xen/xen-ops.h>
+
+#include <asm/xen/hypercall.h>
 
 #include "privcmd.h"
 
 /* Frames that go to the hypervisor at a time; their errors take their place. */
 #define BATCH (PAGE_SIZE / sizeof(xen_pfn_t))
+
+/* Those for which an auto-translated kernel names the places at a time. */
+#define PLACES 64
 
 static void *copy_array(const void __user *user, size_t nr, size_t size)
 {
@@ -224,6 +231,77 @@ static int *errors_of(xen_pfn_t *batch)
 	return (int *)batch;
 }
 
+/* Puts frames into an auto-translated guest. */
+static void place_frames(domid_t dom, xen_pfn_t *frames, struct page **pages, unsigned int nr,
+			 int *errors)
+{
+	struct xen_add_to_physmap_range range = {
+		.domid = DOMID_SELF,
+		.space = XENMAPSPACE_gmfn_foreign,
+		.foreign_domid = dom,
+	};
+	int frame_errors[PLACES] = {};
+	xen_pfn_t places[PLACES];
+	unsigned int i, j, n;
+	int err;
+
+	for (i = 0; i < nr; i += n) {
+		n = min_t(unsigned int, PLACES, nr - i);
+		privcmd_mapping_places(pages + i / XEN_PFN_PER_PAGE, places, n);
+		range.size = n;
+		set_xen_guest_handle(range.idxs, (xen_ulong_t *)frames + i);
+		set_xen_guest_handle(range.gpfns, places);
+		set_xen_guest_handle(range.errs, frame_errors);
+		err = HYPERVISOR_memory_op(XENMEM_add_to_physmap_range, &range);
+
+		for (j = 0; j < n; j++)
+			errors[i + j] = err < 0 ? err : frame_errors[j];
+	}
+}
+
+static bool page_failed(const int *errors, unsigned int page, unsigned int nr)
+{
+	unsigned int i, first = page * XEN_PFN_PER_PAGE;
+
+	for (i = first; i < nr && i < first + XEN_PFN_PER_PAGE; i++)
+		if (errors[i])
+			return true;
+
+	return false;
+}
+
+/*
+ * The kernel has a helper for this too, but that enters the pages of frames that
+ * could not be mapped as well.  There is nothing behind them, not even for the
+ * kernel itself: it would die of a read() or write() there.
+ *
+ * Return: the number of frames that were mapped, or -ENOENT if one was paged out.
+ */
+static int map_places(struct vm_area_struct *vma, unsigned long addr, xen_pfn_t *frames,
+		      unsigned int nr, int *errors, domid_t dom, struct page **pages)
+{
+	unsigned int i, end, mapped = 0, nr_pages = DIV_ROUND_UP(nr, XEN_PFN_PER_PAGE);
+	int err = 0;
+
+	place_frames(dom, frames, pages, nr, errors);
+
+	for (i = 0; !err && i < nr_pages; i = end + 1) {
+		for (end = i; end < nr_pages && !page_failed(errors, end, nr); end++)
+			;
+		if (end > i)
+			err = privcmd_mapping_show(vma, addr + i * PAGE_SIZE, end - i);
+	}
+
+	for (i = 0; i < nr; i++) {
+		errors[i] = errors[i] ?: err;
+		if (errors[i] == -ENOENT)
+			return -ENOENT;
+		mapped += !errors[i];
+	}
+
+	return mapped;
+}
+
 /*
  * Return: 0, 1 if a frame could not be mapped, or -ENOENT if one was paged out;
  * another negative errno if the request is not for such a mapping.
@@ -233,6 +311,7 @@ static int map_frames(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t *frames)
 	unsigned long nr_pages = DIV_ROUND_UP(req->num, XEN_PFN_PER_PAGE);
 	unsigned long addr = req->addr & PAGE_MASK;
 	struct vm_area_struct *vma;
+	struct page **pages;
 	unsigned int i, nr;
 	int ret, failed = 0;
 
@@ -249,9 +328,12 @@ static int map_frames(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t *frames)
 			return -EINTR;
 
 		nr = min_t(unsigned int, BATCH, req->num - i);
-		ret = xen_remap_domain_gfn_array(vma, addr, frames + i, nr,
-						 errors_of(frames + i), vma->vm_page_prot,
-						 req->dom, privcmd_mapping_pages(vma, addr));
+		pages = privcmd_mapping_pages(vma, addr);
+		ret = pages ? map_places(vma, addr, frames + i, nr, errors_of(frames + i),
+					 req->dom, pages) :
+			      xen_remap_domain_gfn_array(vma, addr, frames + i, nr,
+							 errors_of(frames + i),
+							 vma->vm_page_prot, req->dom, NULL);
 		if (ret == -ENOENT)
 			failed = ret;
 		else if (ret != nr && !failed)

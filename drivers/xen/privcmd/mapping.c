@@ -265,6 +265,20 @@ struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned l
 }
 
 /**
+ * privcmd_mapping_places() - Where foreign frames go in an auto-translated guest.
+ * @pages: the borrowed pages from the first frame's on.
+ * @places: gets the frame number of each place, in the caller's own numbers.
+ * @nr: number of frames.
+ */
+void privcmd_mapping_places(struct page **pages, xen_pfn_t *places, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		places[i] = page_to_xen_pfn(pages[i / XEN_PFN_PER_PAGE]) + i % XEN_PFN_PER_PAGE;
+}
+
+/**
  * privcmd_mapping_show() - Enter borrowed pages into the page tables.
  * @vma: the mapping, in which the pages have been claimed.
  * @addr: the first page.

@@ -99,6 +99,7 @@ struct vm_area_struct *privcmd_mapping_lookup(unsigned long addr, u64 nr);
 bool privcmd_mapping_empty(const struct vm_area_struct *vma);
 int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
 struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned long addr);
+void privcmd_mapping_places(struct page **pages, xen_pfn_t *places, unsigned int nr);
 int privcmd_mapping_show(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
 
 #endif /* __XEN_PRIVCMD_PRIVCMD_H */

@@ -49,15 +49,6 @@ static int map_acquired(const struct xen_mem_acquire_resource *resource,
 	return 0;
 }
 
-/* An auto-translated kernel tells the hypervisor where the frames go. */
-static void name_places(xen_pfn_t *frames, unsigned int nr, struct page **pages)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++)
-		frames[i] = page_to_xen_pfn(pages[i / XEN_PFN_PER_PAGE]) + i % XEN_PFN_PER_PAGE;
-}
-
 static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr,
 			xen_pfn_t *frames)
 {
@@ -77,7 +68,7 @@ static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr
 
 	pages = privcmd_mapping_pages(vma, addr);
 	if (pages)
-		name_places(frames, resource->nr_frames, pages);
+		privcmd_mapping_places(pages, frames, resource->nr_frames);
 
 	ret = acquire(resource);
 	if (ret)
