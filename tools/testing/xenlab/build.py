@@ -73,7 +73,7 @@ def _programs(output: Path, trees: fetch.Trees) -> list[str]:
 
 def selftests(trees: fetch.Trees) -> Path:
     """Builds all test programs; returns the directory they are in."""
-    output = host.directory(host.BUILD / "selftests" / trees.arch.name)
+    output = host.directory(host.BUILD / "selftests" / trees.xen.name)
     source = fetch.kernel_source(fetch.tree(fetch.SOURCE))
     with host.locked("selftests"):
         _make(

@@ -82,6 +82,13 @@ def _finish_linux(tree: Path) -> None:
 
 
 def _finish_xen(tree: Path) -> None:
+    """Checks what Xen's own build needs, and makes the links of a merged /usr.
+
+    libc's linker script names its libraries below /lib.
+    """
+    for name in ("lib", "lib64"):
+        if not (tree / name).exists():
+            (tree / name).symlink_to(f"usr/{name}")
     _only(tree, "usr/lib/*/libxenctrl.so.*.*.*")
 
 

@@ -32,8 +32,8 @@ PACKAGES = fetch.Spec(
     ("busybox", "kmod", "qemu-system-xen", "seabios", "xen-utils-4*", "xenstore-utils"),
     lambda tree: None,
 )
-# busybox stands for the programs in /bin and /sbin, which would need files that
-# only maintainer scripts make. The rest nothing here reads.
+# busybox stands for the programs in /bin and /sbin, of which modprobe would need
+# files that only maintainer scripts make. The rest nothing here reads.
 LEFT_OUT = (
     "bin",
     "dev",
@@ -41,6 +41,7 @@ LEFT_OUT = (
     "tmp",
     "usr/lib/debug",
     "usr/lib/ipxe",
+    "usr/sbin/modprobe",
     "usr/share/doc",
     "usr/share/iso-codes",
     "usr/share/locale",
@@ -144,10 +145,12 @@ def _domu(
 
 
 def _load(
-    trees: fetch.Trees, image: images.Image, modules: Sequence[kmod.Module]
+    trees: fetch.Trees,
+    tools: Path,
+    image: images.Image,
+    modules: Sequence[kmod.Module],
 ) -> machine.Load:
     """Returns what dom0 gets: the toolstack, the guests and the checks."""
-    tools = fetch.tree(PACKAGES)
     selftests = build.selftests(trees)
     files = cpio.Archive()
     add_tree(files, tools)
@@ -221,18 +224,25 @@ def splats(sections: programs.Sections) -> list[str]:
     return found
 
 
-def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the checks with one driver, in one boot."""
+def run(
+    options: machine.Options, release: str | None = None
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the checks with one driver, in one boot.
+
+    Xen and its toolstack are those of a Debian release, the host's by default.
+    """
     if options.arch is not arch.AMD64:
         raise Failure(
             Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
         )
     options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
     permitted = suite.read_skips(f"toolstack-{options.driver}")
-    trees = fetch.trees(options.arch)
+    xen = fetch.tree(fetch.xen(options.arch), release)
+    trees = fetch.Trees(options.arch, fetch.tree(fetch.linux(options.arch)), xen)
+    tools = fetch.tree(PACKAGES, release)
     image = images.make(trees)
     modules = build.modules(trees).modules() if options.driver == "ours" else []
-    load = _load(trees, image, modules)
+    load = _load(trees, tools, image, modules)
     total = ktap.Counts()
 
     def done(section: programs.Section) -> None:

@@ -156,7 +156,7 @@ def _differential(args: argparse.Namespace) -> int:
 def _toolstack(args: argparse.Namespace) -> int:
     import toolstack  # only this command needs it
 
-    return _close(*toolstack.run(_options(args)))
+    return _close(*toolstack.run(_options(args), args.xen))
 
 
 def _setup(args: argparse.Namespace) -> int:
@@ -343,6 +343,11 @@ def _parser() -> argparse.ArgumentParser:
         "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
     )
     _add_machine(command, ("ours", "stock"), 1500)
+    command.add_argument(
+        "--xen",
+        metavar="RELEASE",
+        help="the Debian release whose Xen and toolstack to run (default: the host's)",
+    )
 
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400)

@@ -9,16 +9,21 @@
  * In the last two the domU has privilege over that domain.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include <xen/xen.h>
+#include <xen/memory.h>
 #include <xendevicemodel.h>
 
 #include "requests.h"
 
 #define PAGE 4096UL
+
+/* The frame of the target where its kernel, an ELF file, begins. */
+#define KERNEL_FRAME 0x100
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Beyond what Xen hands out in a test run. */
@@ -41,10 +46,9 @@ static const struct domain others[] = {
 	{ "io", DOMID_IO },
 };
 
-static int frame_request(unsigned int cmd, domid_t dom)
+static int map(unsigned int cmd, domid_t dom, void *addr)
 {
-	void *addr = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-	unsigned long frame = 0x100;
+	unsigned long frame = KERNEL_FRAME;
 	int err = 0;
 	struct privcmd_mmapbatch batch = {
 		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &frame,
@@ -53,20 +57,30 @@ static int frame_request(unsigned int cmd, domid_t dom)
 		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &frame, .err = &err,
 	};
 	struct privcmd_mmap_resource resource = {
-		.dom = dom, .type = 1, .num = 1, .addr = (unsigned long)addr,
+		.dom = dom, .type = XENMEM_resource_grant_table, .num = 1,
+		.addr = (unsigned long)addr,
 	};
+
+	/* It says with a bit of the frame's number that it failed, but not why. */
+	if (cmd == IOCTL_PRIVCMD_MMAPBATCH)
+		return request(fd, cmd, &batch) ?: frame == KERNEL_FRAME ? 0 : -EIO;
+	if (cmd == IOCTL_PRIVCMD_MMAPBATCH_V2)
+		return request(fd, cmd, &batch_v2) ?: err;
+	return request(fd, cmd, &resource);
+}
+
+static int frame_request(unsigned int cmd, domid_t dom)
+{
+	char *addr = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	int ret;
 
 	if (addr == MAP_FAILED)
 		return -errno;
-	if (cmd == IOCTL_PRIVCMD_MMAPBATCH)
-		ret = request(fd, cmd, &batch);
-	else if (cmd == IOCTL_PRIVCMD_MMAPBATCH_V2)
-		ret = request(fd, cmd, &batch_v2);
-	else
-		ret = request(fd, cmd, &resource);
+	ret = map(cmd, dom, addr);
+	if (!ret && cmd != IOCTL_PRIVCMD_MMAP_RESOURCE && memcmp(addr, "\177ELF", 4))
+		ret = -ENOEXEC;
 	munmap(addr, PAGE);
-	return ret ?: err;
+	return ret;
 }
 
 static int batch_v1(domid_t dom)
@@ -86,7 +100,9 @@ static int resource(domid_t dom)
 
 static int resource_size(domid_t dom)
 {
-	struct privcmd_mmap_resource arg = { .dom = dom, .type = 1 };
+	struct privcmd_mmap_resource arg = {
+		.dom = dom, .type = XENMEM_resource_grant_table,
+	};
 
 	return request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg);
 }
@@ -201,6 +217,28 @@ static void expect_answers_of(const struct domain *dom, int vcpus)
 	expect("restrict_to_", restriction, dom, 0);
 }
 
+/* An older Xen lets a domU that is not PV map nothing of another domain. */
+static bool xen_maps_for_domus(void)
+{
+	FILE *file = fopen("/sys/hypervisor/version/minor", "r");
+	int minor = 0;
+
+	if (!file || fscanf(file, "%d", &minor) != 1)
+		fputs("cannot read Xen's version\n", stderr);
+	if (file)
+		fclose(file);
+	return minor >= 19;
+}
+
+static void expect_mapping_of(const struct domain *dom)
+{
+	bool maps = xen_maps_for_domus();
+
+	expect("mmapbatch_of_", batch_v1, dom, maps ? 0 : -EIO);
+	expect("mmapbatch_v2_of_", batch_v2, dom, maps ? 0 : -EPERM);
+	expect("mmap_resource_of_", resource, dom, maps ? 0 : -EACCES);
+}
+
 int main(int argc, char **argv)
 {
 	struct domain target = { "target", 0 };
@@ -217,6 +255,7 @@ int main(int argc, char **argv)
 		expect_one_domain_at_most();
 		expect_answers_of(&target, vcpus);
 		expect_of_ours("library_asks_", library, &target, vcpus);
+		expect_mapping_of(&target);
 	} else if (argc == 4 && !strcmp(argv[1], "unrestricted")) {
 		expect_answers_of(&target, vcpus);
 		expect("library_asks_", library, &target, vcpus);
