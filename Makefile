@@ -49,6 +49,10 @@ demo: setup
 check: setup
 	@tools/testing/xenlab/check
 
+.PHONY: check-emulators
+check-emulators: setup
+	@$(XENLAB) test --driver both emulator_test emulator_sandbox_test
+
 .PHONY: differential
 differential: setup
 	@$(XENLAB) differential
@@ -80,6 +84,7 @@ help:
 	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
+	@echo 'make check-emulators  run those of the emulator in samples/xen'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make mutants   show that the tests fail when the driver is broken'

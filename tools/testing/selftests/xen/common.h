@@ -8,10 +8,8 @@
 
 #include "kselftest_harness.h"
 
-#include <libgen.h>
-#include <limits.h>
-
 #include "domain.h"
+#include "proc.h"
 #include "requests.h"
 
 #define NOT_ON_STOCK \
@@ -42,18 +40,6 @@ static inline int ask(int fd, domid_t dom)
 	fprintf(stderr, "# domain %u: DM_NR_VCPUS says %d, DM_OP says %d\n",
 		dom, typed, untyped);
 	return INT_MIN;
-}
-
-/* The path of a file in the directory of the test program. */
-static inline const char *path_beside_program(const char *name)
-{
-	static char path[PATH_MAX];
-	char program[PATH_MAX] = "";
-
-	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
-		return NULL;
-	snprintf(path, sizeof(path), "%s/%s", dirname(program), name);
-	return path;
 }
 
 #endif /* SELFTESTS_XEN_COMMON_H */

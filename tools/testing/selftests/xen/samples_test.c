@@ -188,29 +188,6 @@ TEST_F(sample, needs_root_to_begin_with)
 	EXPECT_EQ(0, status);
 }
 
-/* A line of /proc/PID/status, without its name. */
-static const char *proc_status(pid_t pid, const char *name)
-{
-	static char line[256];
-	char path[64];
-	size_t len = strlen(name);
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return "";
-	while (fgets(line, sizeof(line), file)) {
-		if (strncmp(line, name, len) || line[len] != ':')
-			continue;
-		fclose(file);
-		line[strcspn(line, "\n")] = '\0';
-		return line + len + 1 + strspn(line + len + 1, "\t ");
-	}
-	fclose(file);
-	return "";
-}
-
 /* Seen at the end of the process, since nothing of it can be undone. */
 TEST_F(sample, is_in_its_sandbox)
 {
