@@ -86,8 +86,8 @@ def selftests(trees: fetch.Trees) -> Path:
 
 
 def demo(trees: fetch.Trees) -> Path:
-    """Builds the demo alone, which needs no kernel source; returns its path."""
+    """Builds the demo alone, which needs no kernel source; returns its directory."""
     output = host.directory(host.BUILD / "demo" / trees.arch.name)
     with host.locked("demo"):
         _make("building the demo", trees.arch.cross, *_programs(output, trees), "demo")
-    return output / "demo"
+    return output

@@ -52,11 +52,16 @@ def read_skips(driver: str) -> dict[str, set[str]]:
         raise Failure(Status.USAGE, f"{path}, {error}") from error
 
 
-def put(files: cpio.Archive, directory: Path, built: build.Built) -> None:
-    """Adds the test programs, their helpers and modules to what dom0 gets."""
+def put_programs(files: cpio.Archive, directory: Path) -> None:
+    """Adds the programs in a directory to what dom0 gets."""
     for path in sorted(directory.iterdir()):
         if path.is_file() and path.stat().st_mode & 0o100:
             files.copy(f"{programs.DIRECTORY}/{path.name}", path)
+
+
+def put(files: cpio.Archive, directory: Path, built: build.Built) -> None:
+    """Adds the test programs, their helpers and modules to what dom0 gets."""
+    put_programs(files, directory)
     test_module = built.file(build.TEST_MODULE)
     files.copy(f"{programs.DIRECTORY}/{test_module.name}", test_module)
 

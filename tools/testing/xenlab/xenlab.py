@@ -135,12 +135,12 @@ def _demo(args: argparse.Namespace) -> int:
     trees = fetch.trees(options.arch)
     modules = build.modules(trees).modules() if args.driver == "ours" else []
     files = cpio.Archive()
-    files.copy("opt/xen-selftests/demo", build.demo(trees))
+    suite.put_programs(files, build.demo(trees))
     verdict = machine.boot(
         options,
         images.make(trees),
         machine.Load(modules, files),
-        "/opt/xen-selftests/demo",
+        f"{programs.DIRECTORY}/demo",
         _sink,
         "demo",
     )

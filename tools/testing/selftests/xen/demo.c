@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Shows what the new command is for.  A process without privileges, in a
- * sandbox, asks how many vCPUs a domain has; each line says what was asked, what
- * came back and what should have.
+ * sandbox, asks how many vCPUs a domain has; then a whole emulator in such a
+ * sandbox serves a guest.  Each line says what was asked, what came back and
+ * what should have.
  */
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,11 +18,16 @@
 #include <xenctrl.h>
 
 #include "domain.h"
+#include "emulator.h"
+#include "guest.h"
+#include "proc.h"
 #include "requests.h"
 #include "sandbox.h"
 
 #define OWN_VCPUS 3
 #define OTHER_VCPUS 5
+#define GUEST_VCPUS 3
+#define GUEST_ROUNDS 3
 
 static unsigned int wrong;
 
@@ -86,6 +93,54 @@ static int act_as_emulator(domid_t own, domid_t other)
 	return wrong;
 }
 
+#ifdef __x86_64__
+
+/* A guest that runs, and the emulator of samples/xen, from its start to its end. */
+static void show_emulator(void)
+{
+	struct emulator emulator = {};
+	struct guest guest;
+	int ret;
+
+	headings("A guest with 3 vCPUs runs, and samples/xen/emulator serves it:");
+	ret = guest_create(&guest, GUEST_VCPUS);
+	show(ret, 0, "create domain %d with a guest in it", guest.dom);
+	if (ret)
+		return;
+	EMULATOR_START(&emulator, guest.text);
+	printf("%s", emulator.err);
+	show(emulator.ready ? (int)emulator.vcpus : -EIO, GUEST_VCPUS,
+	     "vCPUs that the emulator binds");
+	show(atoi(proc_status(emulator.worker, "Uid")), UNPRIVILEGED_UID,
+	     "uid of its process that serves");
+	show(strtoull(proc_status(emulator.worker, "CapEff"), NULL, 16), 0,
+	     "capabilities that it has");
+	show(atoi(proc_status(emulator.worker, "Seccomp")), SECCOMP_MODE_FILTER,
+	     "seccomp mode that it is in");
+
+	memset(guest.orders->start, 1, GUEST_VCPUS);
+	guest.orders->rounds = GUEST_ROUNDS;
+	guest.orders->scratch = 1;
+	show(guest_run(&guest), 0, "let the guest run");
+	show(guest_finishes(&guest, 30), 1, "all its vCPUs finish");
+	for (int i = 0; i < GUEST_VCPUS; i++)
+		show(guest.reports[i].wrong, 0,
+		     "wrong answers to vCPU %d's %u accesses", i,
+		     guest.reports[i].accesses);
+	show(emulator_end(&emulator, SIGTERM), EMULATOR_DONE,
+	     "exit status after SIGTERM");
+	show(guest_destroy(&guest), 0, "destroy domain %d", guest.dom);
+}
+
+#else
+
+static void show_emulator(void)
+{
+	printf("\nNo guest runs, and so no emulator: the guest is a program for x86.\n");
+}
+
+#endif
+
 static void ignore(int signal)
 {
 	/* It only has to interrupt waitpid(), so that the domains get destroyed. */
@@ -137,6 +192,8 @@ int main(void)
 	headings("The domains are destroyed:");
 	show(domain_destroy(own), 0, "destroy domain %u", own);
 	show(domain_destroy(other), 0, "destroy domain %u", other);
+
+	show_emulator();
 
 	if (!wrong) {
 		printf("\nAll is as expected.\n");
