@@ -65,6 +65,8 @@ class Architecture:
     xen: str
     # What the names of the tools that build for it begin with.
     cross: str
+    # The compiler for its 32-bit programs, where it takes another one.
+    cc32: str
     # Says where programs look for the dynamic linker.
     linker: str
     qemu: str
@@ -83,6 +85,7 @@ AMD64 = Architecture(
     kernel_suite="",
     xen="boot/xen-*-amd64.gz",
     cross="",
+    cc32="",
     linker="lib64",
     qemu="qemu-system-x86_64",
     machine="q35",
@@ -99,6 +102,7 @@ ARM64 = Architecture(
     kernel_suite="-backports",
     xen="boot/xen-*-arm64",
     cross="aarch64-linux-gnu-",
+    cc32="arm-linux-gnueabihf-gcc",
     linker="lib",
     qemu="qemu-system-aarch64",
     machine="virt,virtualization=on,gic-version=3",

@@ -67,8 +67,11 @@ def modules(
 
 
 def _programs(output: Path, trees: fetch.Trees) -> list[str]:
-    cross = f"CROSS_COMPILE={trees.arch.cross}"
-    return ["-C", str(SELFTESTS), f"OUTPUT={output}", f"SYSROOT={trees.xen}", cross]
+    arguments = ["-C", str(SELFTESTS), f"OUTPUT={output}", f"SYSROOT={trees.xen}"]
+    arguments.append(f"CROSS_COMPILE={trees.arch.cross}")
+    if trees.arch.cc32:
+        arguments.append(f"CC32={host.tool(trees.arch.cc32)}")
+    return arguments
 
 
 def selftests(trees: fetch.Trees) -> Path:

@@ -109,9 +109,10 @@ def _record(options: machine.Options) -> Record:
         "differential",
     )
     text = output.decode("utf-8", errors="replace")
-    kept = host.directory(host.BUILD / "differential") / options.driver
+    directory = host.directory(host.BUILD / "differential" / options.arch.name)
+    kept = directory / options.driver
     kept.write_text(text, encoding="utf-8")
-    host.say(f"{options.driver}: record in {kept}")
+    host.say(f"{options.driver} on {options.arch.name}: record in {kept}")
     if verdict.status is not Status.GOOD:
         raise verdict.failure()
     return parse(text)
@@ -130,5 +131,5 @@ def run(options: machine.Options) -> ktap.Counts:
     counts, wrong = compare(stock, ours, expected)
     for line in wrong:
         print(f"  FAIL {line}", flush=True)
-    print(f"{len(stock)} requests, {len(expected)} expected differences", flush=True)
+    print(f"{options.arch.name}: {len(stock)} requests, {len(expected)} expected differences", flush=True)
     return counts

@@ -28,6 +28,8 @@ PACKAGES: Mapping[str, Sequence[str]] = {
         "gcc",
         "gcc-12-multilib",
         "gcc-aarch64-linux-gnu",
+        "gcc-arm-linux-gnueabihf",
+        "libc6-dev-armhf-cross",
         "libelf1",
         "make",
         "patch",
@@ -40,6 +42,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
 TOOLS: Mapping[str, str] = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "apt-get": "apt",
+    "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
     "dpkg-query": "dpkg",
     "gcc": "gcc",
     "make": "make",

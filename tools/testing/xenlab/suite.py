@@ -41,9 +41,9 @@ def choose(directory: Path, wanted: Sequence[str]) -> list[str]:
     return list(wanted) or there
 
 
-def read_skips(driver: str) -> dict[str, set[str]]:
-    """Reads the skips that a run with a driver permits."""
-    path = SKIPS / driver
+def read_skips(name: str) -> dict[str, set[str]]:
+    """Reads the skips that a run permits."""
+    path = SKIPS / name
     try:
         return ktap.read_skips(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -94,12 +94,13 @@ def run_driver(
     built = build.modules(trees)
     directory = build.selftests(trees)
     chosen = choose(directory, wanted)
-    permitted = read_skips(options.driver)
+    skips = f"{options.driver}-{options.arch.name}"
+    permitted = read_skips(skips)
     for program in permitted:
         if program not in names(directory):
             raise Failure(
                 Status.USAGE,
-                f"{SKIPS / options.driver} names {program}, which is no test program",
+                f"{SKIPS / skips} names {program}, which is no test program",
             )
     files = cpio.Archive()
     put(files, directory, built)
@@ -109,7 +110,7 @@ def run_driver(
         nonlocal total
         total += _show(section, permitted)
 
-    print(f"driver {options.driver}:", flush=True)
+    print(f"driver {options.driver} on {options.arch.name}:", flush=True)
     sections = programs.Sections(done)
     verdict = machine.boot(
         options,

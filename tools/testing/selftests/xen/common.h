@@ -12,11 +12,22 @@
 #include "proc.h"
 #include "requests.h"
 
+#define NO_DEVICE_MODELS \
+	"this Xen was built without device models"
+#define NO_SUCH_TYPE \
+	"this architecture's domains are not of that type"
 #define NOT_ON_STOCK \
 	"the stock driver answers ENOTTY to IOCTL_PRIVCMD_DM_NR_VCPUS"
 
 /* Below the reserved ids, and beyond what Xen hands out in a test run. */
 #define NO_SUCH_DOMAIN 0x7fef
+
+/* For a FIXTURE_SETUP(): older harnesses would run the test after a SKIP() there. */
+#ifdef XFAIL
+#define SKIP_FIXTURE(statement, why) SKIP(statement, why)
+#else
+#define SKIP_FIXTURE(statement, why) SKIP(_metadata->passed = 0; statement, why)
+#endif
 
 /* Whether the tests run on the kernel's own driver, for comparison. */
 static inline bool on_stock_driver(void)
@@ -26,15 +37,40 @@ static inline bool on_stock_driver(void)
 	return driver && !strcmp(driver, "stock");
 }
 
+/* Whether the hypervisor has the operations of DM_OP at all. */
+static inline bool has_device_models(void)
+{
+	int fd = privcmd_open();
+	int ret = dm_op_nr_vcpus(fd, 0);
+
+	close(fd);
+	return ret != -ENOSYS;
+}
+
+/* What the commands answer with where the hypervisor's answer is this one. */
+static inline int by_dm_op(int answer)
+{
+	return has_device_models() ? answer : -ENOSYS;
+}
+
+static inline int by_nr_vcpus(int answer)
+{
+	return has_device_models() ? answer : -EOPNOTSUPP;
+}
+
 /*
  * Asks with both commands, which must agree; the stock driver knows only one
- * of them.
+ * of them.  Where the hypervisor was asked but cannot answer, for it has no
+ * device models, this answers in its place.
  */
 static inline int ask(int fd, domid_t dom)
 {
 	int typed = nr_vcpus(fd, dom);
 	int untyped = dm_op_nr_vcpus(fd, dom);
 
+	if (untyped == -ENOSYS &&
+	    typed == (on_stock_driver() ? -ENOTTY : -EOPNOTSUPP))
+		return domain_nr_vcpus(dom);
 	if (typed == (on_stock_driver() ? -ENOTTY : untyped))
 		return untyped;
 	fprintf(stderr, "# domain %u: DM_NR_VCPUS says %d, DM_OP says %d\n",

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <xen/features.h>
 #include <xenctrl.h>
 #include <xendevicemodel.h>
 
@@ -23,6 +25,9 @@
 /* 0 (that is dom0) marks a free entry. */
 static domid_t *alive;
 static pid_t owner;
+
+/* Of each domain that was created: the hypervisor tells it nobody but DM_OP. */
+static unsigned char *vcpus_of;
 
 static void replace(domid_t old, domid_t new)
 {
@@ -50,12 +55,13 @@ static void destroy_all(void)
 
 static void __attribute__((constructor)) list_domains(void)
 {
-	alive = mmap(NULL, MAX_DOMAINS * sizeof(*alive), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	alive = mmap(NULL, MAX_DOMAINS * sizeof(*alive) + DOMID_FIRST_RESERVED,
+		     PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (alive == MAP_FAILED) {
 		perror("cannot share the list of domains");
 		exit(EXIT_FAILURE);
 	}
+	vcpus_of = (unsigned char *)(alive + MAX_DOMAINS);
 	owner = getpid();
 	atexit(destroy_all);
 }
@@ -68,6 +74,54 @@ static xc_interface *xc_open(void)
 {
 	return xc_interface_open(NULL, NULL, 0);
 }
+
+bool on_auto_translated(void)
+{
+	FILE *file = fopen("/sys/hypervisor/properties/features", "r");
+	unsigned int features = 0;
+
+	if (file) {
+		if (fscanf(file, "%x", &features) != 1)
+			features = 0;
+		fclose(file);
+	}
+	return features & 1U << XENFEAT_auto_translated_physmap;
+}
+
+#ifdef XEN_X86_EMU_ALL
+
+static void configure(struct xen_domctl_createdomain *config, enum domain_type type)
+{
+	if (type == DOMAIN_PV)
+		return;
+	config->flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+	config->arch.emulation_flags = XEN_X86_EMU_LAPIC;
+	if (type == DOMAIN_HVM)
+		config->arch.emulation_flags = XEN_X86_EMU_ALL & ~XEN_X86_EMU_VPCI;
+}
+
+bool domain_can_be(enum domain_type type)
+{
+	return type >= DOMAIN_HVM && type <= DOMAIN_PV;
+}
+
+#else
+
+static void configure(struct xen_domctl_createdomain *config, enum domain_type type)
+{
+	if (type == DOMAIN_PV)
+		return;
+	config->flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+	config->arch.gic_version = XEN_DOMCTL_CONFIG_GIC_NATIVE;
+}
+
+/* There is one kind, which stands for both of those that are not PV. */
+bool domain_can_be(enum domain_type type)
+{
+	return type != DOMAIN_PV;
+}
+
+#endif
 
 int domain_create(enum domain_type type, unsigned int vcpus)
 {
@@ -82,20 +136,7 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 	xc_interface *xch;
 	int err = 0;
 
-	switch (type) {
-	case DOMAIN_HVM:
-		config.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
-		config.arch.emulation_flags = XEN_X86_EMU_ALL &
-					      ~XEN_X86_EMU_VPCI;
-		break;
-	case DOMAIN_PVH:
-		config.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
-		config.arch.emulation_flags = XEN_X86_EMU_LAPIC;
-		break;
-	case DOMAIN_PV:
-		break;
-	}
-
+	configure(&config, type);
 	xch = xc_open();
 	if (!xch)
 		return -errno;
@@ -103,6 +144,7 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 		err = -errno;
 	else
 		replace(0, domid);
+	vcpus_of[domid] = vcpus;
 	xc_interface_close(xch);
 	return err ?: (int)domid;
 }
@@ -125,6 +167,26 @@ int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames)
 		err = -errno;
 	xc_interface_close(xch);
 	return err;
+}
+
+bool domain_exists(domid_t domid)
+{
+	xc_interface *xch = xc_open();
+	xc_domaininfo_t info;
+	bool exists;
+
+	/* Begins with the first one from this id on. */
+	exists = xch && xc_domain_getinfolist(xch, domid, 1, &info) == 1 &&
+		 info.domain == domid;
+	xc_interface_close(xch);
+	return exists;
+}
+
+int domain_nr_vcpus(domid_t domid)
+{
+	if (!domid)
+		return -EPERM;
+	return domain_exists(domid) ? vcpus_of[domid] : -ESRCH;
 }
 
 int domain_destroy(domid_t domid)

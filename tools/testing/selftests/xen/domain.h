@@ -7,6 +7,8 @@
 #ifndef SELFTESTS_XEN_DOMAIN_H
 #define SELFTESTS_XEN_DOMAIN_H
 
+#include <stdbool.h>
+
 #include <xenctrl.h>
 
 enum domain_type {
@@ -14,6 +16,12 @@ enum domain_type {
 	DOMAIN_PVH,
 	DOMAIN_PV,
 };
+
+/* Whether this kernel needs pages of its own for other domains' frames. */
+bool on_auto_translated(void);
+
+/* Whether the hypervisor has domains of this type. */
+bool domain_can_be(enum domain_type type);
 
 /* Answers with the domid, or with a negative errno. */
 int domain_create(enum domain_type type, unsigned int vcpus);
@@ -23,6 +31,12 @@ int domain_create(enum domain_type type, unsigned int vcpus);
  * number of each frame: 0 and up, but for a PV domain it is the machine's.
  */
 int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames);
+
+/* As many as it was created with, or the negative errno that DM_OP gives. */
+int domain_nr_vcpus(domid_t domid);
+
+/* Whether it exists, also if it was destroyed and something holds it. */
+bool domain_exists(domid_t domid);
 
 /* Answers with 0, or with a negative errno. */
 int domain_destroy(domid_t domid);

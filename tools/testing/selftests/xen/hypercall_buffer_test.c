@@ -61,6 +61,8 @@ static int extra_version(char *buf)
 
 	if (fd < 0)
 		return fd;
+	/* On Arm the hypervisor writes only to pages that have been written to. */
+	memset(buf, 0, sizeof(xen_extraversion_t));
 	ret = request(fd, IOCTL_PRIVCMD_HYPERCALL, &arg);
 	close(fd);
 	return ret;

@@ -24,6 +24,22 @@
 /* What fills memory that must not change. */
 #define UNTOUCHED	0x5a
 
+/* MMAP. */
+#define FOR_PV_CALLERS \
+	"the command is for PV callers, and dom0 is auto-translated here"
+
+/*
+ * With pages of its own the stock driver harms the kernel as soon as a mapping
+ * is not filled by one request, from its start to its end.
+ */
+#define HARMED_BY_STOCK \
+	"the stock driver of an auto-translated dom0 harms the kernel"
+
+static inline bool stock_does_harm(void)
+{
+	return on_stock_driver() && on_auto_translated();
+}
+
 /* Requests that write nothing into their argument. */
 static inline int const_request(int fd, unsigned int cmd, void *arg, size_t size)
 {
@@ -309,11 +325,11 @@ static inline bool can_be_killed(pid_t child)
 }
 
 /* Whether nothing holds a destroyed domain any more; that may take a moment. */
-static inline bool domain_is_gone(int fd, domid_t dom)
+static inline bool domain_is_gone(domid_t dom)
 {
-	for (int i = 0; i < 500 && dm_op_nr_vcpus(fd, dom) != -ESRCH; i++)
+	for (int i = 0; i < 500 && domain_exists(dom); i++)
 		usleep(10000);
-	return dm_op_nr_vcpus(fd, dom) == -ESRCH;
+	return !domain_exists(dom);
 }
 
 #endif /* SELFTESTS_XEN_MAPPING_H */

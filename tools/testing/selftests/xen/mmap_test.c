@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * IOCTL_PRIVCMD_MMAP: runs of frames of another domain in a mapping.  It is for
- * PV callers, as dom0 is here.
+ * PV callers.
  */
 
 #include "mapping.h"
@@ -17,6 +17,8 @@ FIXTURE(run)
 
 FIXTURE_SETUP(run)
 {
+	if (on_auto_translated())
+		SKIP_FIXTURE(return, FOR_PV_CALLERS);
 	ASSERT_EQ(0, target_create(&self->target));
 	self->map = map_file(self->target.fd, PAGES);
 	ASSERT_NE(NULL, self->map);
@@ -514,6 +516,33 @@ TEST_F(run, on_a_file_for_another_domain_is_refused)
 				      NULL));
 	EXPECT_EQ(-EFAULT, request(self->target.fd, IOCTL_PRIVCMD_MMAP, NULL));
 	EXPECT_TRUE(is_empty(self->map, PAGES));
+}
+
+/* Whatever else is wrong. */
+TEST(auto_translated_callers_have_no_such_command)
+{
+	struct privcmd_mmap_entry entry = { .npages = 1 };
+	struct target target;
+	char *map;
+
+	if (!on_auto_translated())
+		SKIP(return, "dom0 is not auto-translated here");
+	ASSERT_EQ(0, target_create(&target));
+	map = map_file(target.fd, PAGES);
+	ASSERT_NE(NULL, map);
+	entry.va = (uintptr_t)map;
+	EXPECT_EQ(-ENOSYS, map_entries(target.fd, target.dom, 1, &entry));
+	EXPECT_EQ(-ENOSYS, map_entries(target.fd, target.dom, 0, NULL));
+	EXPECT_EQ(-ENOSYS, map_entries(target.fd, target.dom, 1, NULL));
+	EXPECT_EQ(-ENOSYS, map_entries(target.fd, target.dom, -1, &entry));
+	EXPECT_EQ(-ENOSYS, request(target.fd, IOCTL_PRIVCMD_MMAP, NULL));
+	ASSERT_EQ(0, restrict_to(target.fd, NO_SUCH_DOMAIN));
+	EXPECT_EQ(-ENOSYS, map_entries(target.fd, target.dom, 1, &entry));
+	EXPECT_EQ(-ENOSYS, request(target.fd, IOCTL_PRIVCMD_MMAP, NULL));
+	EXPECT_TRUE(is_empty(map, PAGES));
+	EXPECT_TRUE(neighbours_are_untouched(map, PAGES));
+	EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+	EXPECT_EQ(0, target_destroy(&target));
 }
 
 TEST_HARNESS_MAIN
