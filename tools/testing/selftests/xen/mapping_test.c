@@ -571,6 +571,104 @@ TEST(killed_in_the_middle_leaves_nothing)
 	close(target.fd);
 }
 
+/*
+ * The size of the address space that an auto-translated kernel has set up for
+ * other domains' frames.  It grows, by a whole section of memory at a time, when
+ * no page of it is free.
+ */
+static unsigned long borrowable_bytes(void)
+{
+	FILE *file = fopen("/proc/iomem", "r");
+	unsigned long start, end, sum = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "Xen scratch") &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2)
+			sum += end - start + 1;
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+/* Each page shows the frame; answers with the mapping, or NULL. */
+static char *map_many(const struct target *target, xen_pfn_t frame)
+{
+	static xen_pfn_t frames[MANY];
+	static int err[MANY];
+	char *map = map_file(target->fd, MANY);
+
+	for (size_t i = 0; i < MANY; i++)
+		frames[i] = frame;
+	if (!map || map_batch_v2(target->fd, target->dom, map, MANY, frames, err))
+		return NULL;
+	for (size_t i = 0; i < MANY; i++)
+		if (err[i] || number_of(map + i * PAGE) != frame)
+			return NULL;
+	return map;
+}
+
+/* Maps more than are set up at a time, over and over, and once more with kills. */
+static void borrow_and_return(struct __test_metadata *_metadata,
+			      const struct target *target, unsigned int rounds)
+{
+	int ready[2], status;
+	char byte;
+
+	ASSERT_EQ(0, pipe(ready));
+	for (unsigned int i = 0; i < rounds; i++) {
+		char *map = map_many(target, i % FRAMES);
+		pid_t child;
+
+		ASSERT_NE(NULL, map);
+		ASSERT_EQ(0, munmap(map, MANY * PAGE));
+
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child)
+			map_for_ever(target, ready[1]);
+		ASSERT_EQ(1, read(ready[0], &byte, 1));
+		usleep(50000 * i);
+		ASSERT_EQ(0, kill(child, SIGKILL));
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+	}
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* One that is never returned is lost; one that is returned twice is lent twice. */
+TEST(borrowed_pages_are_returned_once)
+{
+	struct target target;
+	char *map, *other;
+	unsigned long before;
+
+	if (!on_auto_translated())
+		SKIP(return, "dom0 is not auto-translated here");
+	if (stock_does_harm())
+		SKIP(return, HARMED_BY_STOCK);
+	ASSERT_EQ(0, target_create(&target));
+	map = map_many(&target, 1);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, munmap(map, MANY * PAGE));
+	before = borrowable_bytes();
+	ASSERT_LE(MANY * PAGE, before);
+
+	borrow_and_return(_metadata, &target, 2 + before / (MANY * PAGE));
+	EXPECT_EQ(before, borrowable_bytes());
+
+	map = map_many(&target, 1);
+	other = map_many(&target, 2);
+	ASSERT_NE(NULL, map);
+	ASSERT_NE(NULL, other);
+	for (size_t i = 0; i < MANY; i++)
+		ASSERT_EQ(1, number_of(map + i * PAGE));
+	EXPECT_EQ(0, munmap(map, MANY * PAGE));
+	EXPECT_EQ(0, munmap(other, MANY * PAGE));
+	EXPECT_EQ(0, target_destroy(&target));
+}
+
 /* With other protections and flags than the rest of the tests use. */
 FIXTURE(special)
 {
