@@ -15,6 +15,7 @@ import ktap
 import machine
 import programs
 import suite
+from arch import ALL, HOST
 from failure import Failure, Status
 
 PATCHES = Path(__file__).resolve().parent / "mutants"
@@ -64,6 +65,8 @@ class Mutant:
     # Program and test.
     red: Sequence[tuple[str, str]]
     patch: Path
+    # The architecture of the machine that it is tried on.
+    arch: str = HOST.name
 
     @property
     def programs(self) -> list[str]:
@@ -84,6 +87,7 @@ def parse(name: str, text: str, path: Path) -> Mutant:
     """Reads the header lines of a patch."""
     breaks = ""
     red: list[tuple[str, str]] = []
+    arch = HOST.name
     for line in text.splitlines():
         if line.startswith(("diff ", "--- ")):
             break
@@ -91,6 +95,13 @@ def parse(name: str, text: str, path: Path) -> Mutant:
         words = value.split()
         if key == "Breaks":
             breaks = value.strip()
+        elif key == "Arch":
+            arch = value.strip()
+            if arch not in ALL:
+                known = " ".join(ALL)
+                raise Failure(
+                    Status.USAGE, f"{path}: no architecture {arch}; there are: {known}"
+                )
         elif key == "Red":
             if len(words) != 2:
                 raise Failure(
@@ -101,7 +112,7 @@ def parse(name: str, text: str, path: Path) -> Mutant:
         raise Failure(
             Status.USAGE, f"{path} needs a 'Breaks: ...' and a 'Red: PROGRAM TEST' line"
         )
-    return Mutant(name, breaks, red, path)
+    return Mutant(name, breaks, red, path, arch)
 
 
 def choose(wanted: Sequence[str]) -> list[Mutant]:
@@ -157,7 +168,7 @@ def _build(name: str, patch: Path | None, trees: fetch.Trees, used: Sequence[str
                 *("-r", "-", "-d", str(source), "-i", str(patch)),
             ],
         )
-    built = build.modules(trees, source, SCRATCH / "modules")
+    built = build.modules(trees, source, SCRATCH / "modules" / trees.arch.name)
     files = [
         (f"{module}.ko", built.file(module).read_bytes())
         for module in (*build.MODULES, build.TEST_MODULE)
@@ -292,8 +303,10 @@ def _build_all(
 def run(
     options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Tries the wanted mutants, or all of them."""
-    chosen = choose(wanted)
+    """Tries the wanted mutants of an architecture, or all of them."""
+    chosen = [mutant for mutant in choose(wanted) if mutant.arch == options.arch.name]
+    if not chosen:
+        return ktap.Counts(), []
     by_name = {mutant.name: mutant for mutant in chosen}
     trees = fetch.trees(options.arch)
     directory = build.selftests(trees)

@@ -28,6 +28,9 @@ import programs
 import suite
 from failure import MEANING, Failure, Status
 
+# Architectures.
+BOTH = "both"
+
 DESCRIPTION = """\
 Boots Debian's Xen with Debian's kernel as dom0 in QEMU, without virtualisation
 hardware, and runs things there. What is fetched and built stays below build/."""
@@ -149,8 +152,19 @@ def _demo(args: argparse.Namespace) -> int:
     return Status.GOOD
 
 
+def _each_arch(args: argparse.Namespace) -> list[machine.Options]:
+    """Returns the options for each of the wanted architectures."""
+    names = tuple(arch.ALL) if args.arch == BOTH else (args.arch,)
+    return [
+        _options(argparse.Namespace(**{**vars(args), "arch": name})) for name in names
+    ]
+
+
 def _differential(args: argparse.Namespace) -> int:
-    return _close(differential.run(_options(args)), [])
+    total = ktap.Counts()
+    for options in _each_arch(args):
+        total += differential.run(options)
+    return _close(total, [])
 
 
 def _toolstack(args: argparse.Namespace) -> int:
@@ -190,7 +204,13 @@ def _path(args: argparse.Namespace) -> int:
 def _mutants(args: argparse.Namespace) -> int:
     import mutants  # only this command needs it
 
-    return _close(*mutants.run(_options(args), args.name))
+    total = ktap.Counts()
+    failures: list[Failure] = []
+    for options in _each_arch(args):
+        counts, more = mutants.run(options, args.name)
+        total += counts
+        failures += more
+    return _close(total, failures)
 
 
 def _selfcheck(args: argparse.Namespace) -> int:
@@ -214,20 +234,26 @@ class _Parser(argparse.ArgumentParser):
         raise Failure(Status.USAGE, f"{message}; '{self.prog} --help' says more")
 
 
-def _add_arch(parser: argparse.ArgumentParser) -> None:
+def _add_arch(
+    parser: argparse.ArgumentParser, default: str = arch.HOST.name
+) -> None:
+    more = () if default in arch.ALL else (default,)
     parser.add_argument(
         "--arch",
-        choices=tuple(arch.ALL),
-        default=arch.HOST.name,
-        help=f"the machine's architecture ({arch.HOST.name})",
+        choices=(*arch.ALL, *more),
+        default=default,
+        help=f"the machine's architecture ({default})",
     )
 
 
 def _add_machine(
-    parser: argparse.ArgumentParser, drivers: Sequence[str], timeout: float
+    parser: argparse.ArgumentParser,
+    drivers: Sequence[str],
+    timeout: float,
+    default_arch: str = arch.HOST.name,
 ) -> None:
     parser.set_defaults(driver="ours", log=None)
-    _add_arch(parser)
+    _add_arch(parser, default_arch)
     if drivers:
         parser.add_argument(
             "--driver",
@@ -334,7 +360,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "differential", _differential, "compare our driver with the stock one"
     )
-    _add_machine(command, (), 300)
+    _add_machine(command, (), 300, BOTH)
 
     command = add("demo", _demo, "run the demo in dom0")
     _add_machine(command, ("ours", "stock"), 120)
@@ -350,7 +376,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
-    _add_machine(command, (), 2400)
+    _add_machine(command, (), 2400, BOTH)
     command.add_argument("name", nargs="*", help="mutants (default: all)")
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")

@@ -319,6 +319,18 @@ class KmodTest(unittest.TestCase):
     def test_module_without_depends(self) -> None:
         self.assertEqual(kmod.Module("a.ko", b"nothing").depends, [])
 
+    def test_builtin_is_no_file(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            (root / "kernel").mkdir()
+            (root / "kernel/a-b.ko").write_bytes(b"\0depends=\0")
+            (root / "modules.order").write_text("kernel/a-b.ko\n")
+            (root / "modules.builtin").write_text("kernel/c-d.ko\n")
+            found = kmod.installed(root, ("a_b", "c_d"))
+            self.assertEqual([module.path for module in found], ["kernel/a-b.ko"])
+            with self.assertRaises(Failure):
+                kmod.installed(root, ("e",))
+
 
 class CpioTest(unittest.TestCase):
     """The archive's format."""
@@ -352,6 +364,43 @@ class CpioTest(unittest.TestCase):
                 ("TRAILER!!!", 0),
             ],
         )
+
+
+class ArchTest(unittest.TestCase):
+    """What QEMU is told for each architecture."""
+
+    def command(self, name: str, accel: str = "tcg") -> list[str]:
+        """Returns the command line to boot empty files."""
+        chosen = arch.ALL[name]
+        with tempfile.TemporaryDirectory() as scratch:
+            files = [Path(scratch) / file for file in ("xen", "a,b", "initrd")]
+            for file in files:
+                file.write_bytes(bytes(3 << 20))
+            parts = image.Image(chosen, files[0], files[1], Path(), "1", ())
+            options = machine.Options(arch=chosen, accel=accel, append="c,d")
+            with mock.patch.object(host, "tool", lambda tool: tool):
+                return machine.qemu_command(options, parts, files[2])
+
+    def test_amd64(self) -> None:
+        command = self.command("amd64")
+        self.assertEqual(command[0], "qemu-system-x86_64")
+        initrd = command[command.index("-initrd") + 1]
+        self.assertRegex(initrd, r"^/.*/a,,b .*console=hvc0 .*c,,d,/.*/initrd$")
+
+    def test_arm64(self) -> None:
+        command = self.command("arm64")
+        self.assertEqual(command[0], "qemu-system-aarch64")
+        loaders = [word for word in command if word.startswith("guest-loader,")]
+        self.assertEqual(len(loaders), 2)
+        self.assertIn("/a,,b,bootargs=console=hvc0 ", loaders[0])
+        self.assertTrue(loaders[0].endswith("c,,d"))
+        # The kernel takes two pages of 2 MiB.
+        self.assertTrue(loaders[1].startswith("guest-loader,addr=0x49400000,initrd="))
+
+    def test_accelerator_of_another_architecture(self) -> None:
+        with self.assertRaises(Failure) as caught:
+            self.command("arm64", "kvm")
+        self.assertEqual(caught.exception.status, Status.USAGE)
 
 
 class ImageTest(unittest.TestCase):
@@ -526,9 +575,20 @@ class MutantsTest(unittest.TestCase):
         self.assertEqual(mutant.breaks, "a bad pointer is not noticed.")
         self.assertEqual(mutant.programs, ["dm_nr_vcpus_test", "restrict_test"])
         self.assertEqual(len(mutant.red), 2)
+        self.assertEqual(mutant.arch, "amd64")
+
+    def test_parse_arch(self) -> None:
+        mutant = mutants.parse("name", f"Arch: arm64\n{PATCH}", Path("name.patch"))
+        self.assertEqual(mutant.arch, "arm64")
 
     def test_bad_headers(self) -> None:
-        for text in ("", "Breaks: a\n", "Red: a b\n", "Breaks: a\nRed: a\n"):
+        for text in (
+            "",
+            "Breaks: a\n",
+            "Red: a b\n",
+            "Breaks: a\nRed: a\n",
+            f"Arch: vax\n{PATCH}",
+        ):
             with self.subTest(text=text), self.assertRaises(Failure):
                 mutants.parse("name", text, Path("name.patch"))
 
