@@ -53,6 +53,10 @@ check: setup
 check-emulators: setup
 	@$(XENLAB) test --driver both emulator_test emulator_sandbox_test
 
+.PHONY: check-debug
+check-debug: setup
+	@$(XENLAB) debug
+
 .PHONY: differential
 differential: setup
 	@$(XENLAB) differential
@@ -85,6 +89,7 @@ help:
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
 	@echo 'make check-emulators  run those of the emulator in samples/xen'
+	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make mutants   show that the tests fail when the driver is broken'

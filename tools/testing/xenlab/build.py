@@ -34,7 +34,8 @@ class Built:
         return [kmod.read(self.file(name), f"updates/{name}.ko") for name in MODULES]
 
 
-def _make(what: str, cross: str, *arguments: str) -> None:
+def make(what: str, cross: str, *arguments: str) -> None:
+    """Runs make with a compiler at hand."""
     host.tool(f"{cross}gcc")
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     # What an outer make hands on is meant for that one.
@@ -48,7 +49,7 @@ def modules(
     """Builds the modules for the kernel."""
     output = output or host.directory(host.BUILD / "modules") / trees.linux.name
     with host.locked("modules"):
-        _make(
+        make(
             "building the modules",
             # The headers name the compiler themselves.
             trees.arch.cross,
@@ -79,7 +80,7 @@ def selftests(trees: fetch.Trees) -> Path:
     output = host.directory(host.BUILD / "selftests" / trees.xen.name)
     source = fetch.kernel_source(fetch.tree(fetch.SOURCE))
     with host.locked("selftests"):
-        _make(
+        make(
             "building the selftests",
             trees.arch.cross,
             *_programs(output, trees),
@@ -92,5 +93,5 @@ def demo(trees: fetch.Trees) -> Path:
     """Builds the demo alone, which needs no kernel source; returns its directory."""
     output = host.directory(host.BUILD / "demo" / trees.arch.name)
     with host.locked("demo"):
-        _make("building the demo", trees.arch.cross, *_programs(output, trees), "demo")
+        make("building the demo", trees.arch.cross, *_programs(output, trees), "demo")
     return output

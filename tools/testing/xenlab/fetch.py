@@ -51,7 +51,8 @@ class Spec:
     recipe: int = 1
 
 
-def _only(directory: Path, pattern: str) -> Path:
+def only(directory: Path, pattern: str) -> Path:
+    """Returns the one path that matches."""
     found = sorted(directory.glob(pattern))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "nothing"
@@ -65,7 +66,7 @@ def _only(directory: Path, pattern: str) -> Path:
 
 def _finish_linux(tree: Path) -> None:
     """Makes the headers usable where they lie, and checks that they fit."""
-    image = _only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
+    image = only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
     headers = kernel_headers(tree)
     if headers.name.removeprefix("linux-headers-") != image:
         raise Failure(
@@ -89,11 +90,11 @@ def _finish_xen(tree: Path) -> None:
     for name in ("lib", "lib64"):
         if not (tree / name).exists():
             (tree / name).symlink_to(f"usr/{name}")
-    _only(tree, "usr/lib/*/libxenctrl.so.*.*.*")
+    only(tree, "usr/lib/*/libxenctrl.so.*.*.*")
 
 
 def _finish_source(tree: Path) -> None:
-    archive = _only(tree, "usr/src/linux-source-*.tar.xz")
+    archive = only(tree, "usr/src/linux-source-*.tar.xz")
     name = archive.name.removesuffix(".tar.xz")
     host.command(
         "unpacking the kernel source",
@@ -156,12 +157,12 @@ class Trees:
 
 def hypervisor(trees: Trees) -> Path:
     """Returns the hypervisor's file."""
-    return _only(trees.xen, trees.arch.xen)
+    return only(trees.xen, trees.arch.xen)
 
 
 def kernel_version(tree: Path) -> str:
     """Returns the version of the kernel in a LINUX tree."""
-    return _only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
+    return only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
 
 
 def kernel_headers(tree: Path) -> Path:
@@ -178,7 +179,7 @@ def kernel_headers(tree: Path) -> Path:
 
 def kernel_source(tree: Path) -> Path:
     """Returns the kernel source directory in a SOURCE tree."""
-    return _only(tree, "linux-source-*")
+    return only(tree, "linux-source-*")
 
 
 def sources(targets: str, running: str, wanted: str, more: str = "") -> str:

@@ -34,6 +34,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
         "make",
         "patch",
     ),
+    "kernel": ("bc", "bison", "flex"),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
     "docs": ("python3-sphinx", "python3-sphinx-rtd-theme"),
 }

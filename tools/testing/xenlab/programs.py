@@ -27,8 +27,12 @@ def end(status: str = "$?") -> str:
 
 
 def run(program: str, limit: int = PROGRAM_LIMIT) -> str:
-    """Returns the shell command that runs a program with a time limit."""
-    return f"timeout -k 5 {limit} {DIRECTORY}/{shlex.quote(program)} 2>&1"
+    """Returns the shell command that runs a program, with a time limit.
+
+    Options may follow the program's name.
+    """
+    words = shlex.split(f"{DIRECTORY}/{program}")
+    return f"timeout -k 5 {limit} {shlex.join(words)} 2>&1"
 
 
 def script(names: Sequence[str], limit: int = PROGRAM_LIMIT) -> str:
@@ -46,6 +50,11 @@ class Section:
     status: int | None = None
     start: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
+
+    def remarks(self) -> list[str]:
+        """Returns what the program says of itself: "# its name: ..."."""
+        mark = f"# {self.name.split()[0]}: "
+        return [line for line in self.lines if line.startswith(mark)]
 
     def report(self) -> ktap.Report:
         """Reads the section as a test program's output."""

@@ -81,9 +81,57 @@ def _show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Cou
     """Prints a program's line and its failures as soon as it has ended."""
     counts, lines = ktap.judge(section.report(), permitted)
     print(f"  {section.name}: {counts} ({section.seconds:.1f} s)", flush=True)
-    for line in lines:
+    for line in [*section.remarks(), *lines]:
         print(f"  {line}", flush=True)
     return counts
+
+
+def permitted_skips(options: machine.Options, directory: Path) -> dict[str, set[str]]:
+    """Returns the skips that a run permits; each must be of a test program."""
+    skips = f"{options.driver}-{options.arch.name}"
+    permitted = read_skips(skips)
+    for program in permitted:
+        if program not in names(directory):
+            raise Failure(
+                Status.USAGE,
+                f"{SKIPS / skips} names {program}, which is no test program",
+            )
+    return permitted
+
+
+def run_programs(
+    options: machine.Options,
+    trees: fetch.Trees,
+    load: machine.Load,
+    commands: Sequence[str],
+    permitted: dict[str, set[str]],
+    limit: int = programs.PROGRAM_LIMIT,
+) -> tuple[ktap.Counts, Failure | None]:
+    """Runs test programs in one boot and judges them."""
+    total = ktap.Counts()
+
+    def done(section: programs.Section) -> None:
+        nonlocal total
+        total += _show(section, permitted)
+
+    sections = programs.Sections(done)
+    verdict = machine.boot(
+        options,
+        images.make(trees),
+        load,
+        programs.script(commands, limit),
+        sections,
+        "test",
+    )
+    sections.finish()
+    ran = {section.name for section in sections.all}
+    for name in commands:
+        if name not in ran:
+            print(f"  FAIL {name}: did not run", flush=True)
+            total += ktap.Counts(failed=1)
+    if verdict.status is Status.GOOD:
+        return total, None
+    return total + ktap.Counts(failed=1), verdict.failure()
 
 
 def run_driver(
@@ -94,41 +142,12 @@ def run_driver(
     built = build.modules(trees)
     directory = build.selftests(trees)
     chosen = choose(directory, wanted)
-    skips = f"{options.driver}-{options.arch.name}"
-    permitted = read_skips(skips)
-    for program in permitted:
-        if program not in names(directory):
-            raise Failure(
-                Status.USAGE,
-                f"{SKIPS / skips} names {program}, which is no test program",
-            )
+    permitted = permitted_skips(options, directory)
     files = cpio.Archive()
     put(files, directory, built)
-    total = ktap.Counts()
-
-    def done(section: programs.Section) -> None:
-        nonlocal total
-        total += _show(section, permitted)
-
+    load = machine.Load(modules(options.driver, built), files)
     print(f"driver {options.driver} on {options.arch.name}:", flush=True)
-    sections = programs.Sections(done)
-    verdict = machine.boot(
-        options,
-        images.make(trees),
-        machine.Load(modules(options.driver, built), files),
-        programs.script(chosen),
-        sections,
-        "test",
-    )
-    sections.finish()
-    ran = {section.name for section in sections.all}
-    for name in chosen:
-        if name not in ran:
-            print(f"  FAIL {name}: did not run", flush=True)
-            total += ktap.Counts(failed=1)
-    if verdict.status is Status.GOOD:
-        return total, None
-    return total + ktap.Counts(failed=1), verdict.failure()
+    return run_programs(options, trees, load, chosen, permitted)
 
 
 def run(

@@ -133,6 +133,13 @@ def _test(args: argparse.Namespace) -> int:
     return _close(counts, failures)
 
 
+def _debug(args: argparse.Namespace) -> int:
+    import debug  # only this command needs it
+
+    choice = debug.Choice(args.seconds, args.threads, args.seed)
+    return _close(*debug.run(_options(args), args.program, choice))
+
+
 def _demo(args: argparse.Namespace) -> int:
     options = _options(args)
     trees = fetch.trees(options.arch)
@@ -224,6 +231,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"not a number of seconds: {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 < value < 1 << 32:
+        raise argparse.ArgumentTypeError(f"not a number from 1 on: {text}")
     return value
 
 
@@ -361,6 +375,45 @@ def _parser() -> argparse.ArgumentParser:
         "differential", _differential, "compare our driver with the stock one"
     )
     _add_machine(command, (), 300, BOTH)
+
+    command = add(
+        "debug", _debug, "run tests on a kernel with KASAN, lockdep, kmemleak and others"
+    )
+    command.set_defaults(
+        arch="arm64", driver="ours", accel="tcg", kernel=None, xen_append="", log=None
+    )
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=1800,
+        metavar="SECONDS",
+        help="time limit of each of its machines from power-on (1800)",
+    )
+    command.add_argument(
+        "--append", default="", metavar="STRING", help="more options for dom0's kernel"
+    )
+    command.add_argument(
+        "--seconds",
+        type=_count,
+        default=600,
+        metavar="N",
+        help="how long the random run takes (600)",
+    )
+    command.add_argument(
+        "--threads",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="threads of each of its processes (2)",
+    )
+    command.add_argument(
+        "--seed", type=_count, metavar="N", help="its seed (default: a new one)"
+    )
+    command.add_argument(
+        "program",
+        nargs="*",
+        help="test programs, fail_nth, random (default: all)",
+    )
 
     command = add("demo", _demo, "run the demo in dom0")
     _add_machine(command, ("ours", "stock"), 120)

@@ -18,10 +18,12 @@ sys.dont_write_bytecode = True
 import arch
 import console
 import cpio
+import debug
 import differential
 import fetch
 import host
 import image
+import kernel
 import kmod
 import ktap
 import machine
@@ -296,6 +298,56 @@ class ProgramsTest(unittest.TestCase):
         sections = programs.Sections()
         sections(b"==xenlab== begin a\n==xenlab== begin b\n==xenlab== end 0\n")
         self.assertEqual([item.status for item in sections.all], [None, 0])
+
+
+    def test_run_with_options(self) -> None:
+        self.assertEqual(
+            programs.run("a --seed 1;reboot", 5),
+            f"timeout -k 5 5 {programs.DIRECTORY}/a --seed '1;reboot' 2>&1",
+        )
+
+    def test_remarks(self) -> None:
+        section = programs.Section("a --seed 1", ["# a: one", "# RUN b", "a: two"])
+        self.assertEqual(section.remarks(), ["# a: one"])
+
+
+class KernelTest(unittest.TestCase):
+    """A configuration has all that was asked for."""
+
+    def test_missing(self) -> None:
+        wanted = "# CONFIG_A=y\n\nCONFIG_B=y\nCONFIG_C=m\nCONFIG_D=y\n"
+        config = "CONFIG_B=y\nCONFIG_C=y\n# CONFIG_D is not set\n"
+        self.assertEqual(kernel.missing(wanted, config), ["CONFIG_C=m", "CONFIG_D=y"])
+
+    def test_debug_config_names_what_it_is_for(self) -> None:
+        text = debug.CONFIG.read_text(encoding="utf-8")
+        for name in ("KASAN", "PROVE_LOCKING", "UBSAN", "DEBUG_KMEMLEAK", "FAILSLAB"):
+            self.assertIn(f"CONFIG_{name}=y\n", text)
+
+
+class DebugTest(unittest.TestCase):
+    """What runs in which boot."""
+
+    tests = ("a_test", "b_test")
+
+    def test_all(self) -> None:
+        self.assertEqual(
+            debug.boots(self.tests, (), debug.Choice(9, 3, 7)),
+            [
+                ["a_test", "b_test", "leaks"],
+                ["fail_nth", "leaks"],
+                ["random --seconds 9 --threads 3 --seed 7", "leaks"],
+            ],
+        )
+
+    def test_some(self) -> None:
+        found = debug.boots(self.tests, ("b_test", "random"), debug.Choice())
+        self.assertEqual(found[0], ["b_test", "leaks"])
+        self.assertEqual(found[1], ["random --seconds 600 --threads 2", "leaks"])
+
+    def test_unknown(self) -> None:
+        with self.assertRaisesRegex(Failure, "no test program c_test"):
+            debug.boots(self.tests, ("c_test",), debug.Choice())
 
 
 class KmodTest(unittest.TestCase):

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A dom0 kernel of our own, built from Debian's source with another configuration."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import build
+import fetch
+import host
+from arch import Architecture
+from failure import Failure, Status
+
+# Raise it when the build changes, so that kernels made before are made anew.
+RECIPE = 1
+
+# What building modules takes of a kernel's tree.
+KEPT = (
+    ".config",
+    "Makefile",
+    "Module.symvers",
+    "arch/{arch}/Makefile",
+    "arch/{arch}/include",
+    "include",
+    "scripts",
+)
+
+
+def _archive(tree: Path) -> Path:
+    return fetch.only(tree, "linux-source-*.tar.xz")
+
+
+def _finish(tree: Path) -> None:
+    archive = _archive(tree / "usr/src")
+    os.rename(archive, tree / archive.name)
+    for path in tree.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+# The kernel that Debian has both for this release and for the next one.
+SOURCE = fetch.Spec("kernel-source", ("linux-source-6.12",), _finish)
+
+
+def missing(wanted: str, config: str) -> list[str]:
+    """Returns the settings of a fragment that a configuration lacks."""
+    there = set(config.splitlines())
+    return [
+        line
+        for line in wanted.splitlines()
+        if line.startswith("CONFIG_") and line not in there
+    ]
+
+
+def _configure(source: Path, fragment: Path, arch: Architecture) -> None:
+    build.make(
+        "configuring the kernel",
+        arch.cross,
+        *("-C", str(source)),
+        f"KCONFIG_ALLCONFIG={fragment}",
+        "allnoconfig",
+    )
+    lacking = missing(
+        fragment.read_text(encoding="utf-8"),
+        (source / ".config").read_text(encoding="utf-8"),
+    )
+    if lacking:
+        raise Failure(
+            Status.BUILD,
+            f"{fragment.name}: this kernel does not take {', '.join(lacking)}: "
+            "see what these depend on",
+        )
+
+
+def _name_compiler(makefile: Path, arch: Architecture) -> None:
+    """Has a kernel's makefile build for an architecture without being told."""
+    text = makefile.read_text(encoding="utf-8")
+    first = f"export ARCH := {arch.name}\nexport CROSS_COMPILE := {arch.cross}\n"
+    makefile.write_text(first + text, encoding="utf-8")
+
+
+def _build(archive: Path, fragment: Path, arch: Architecture, target: Path) -> None:
+    """Makes a tree like that of Debian's kernel packages."""
+    source = target / "source"
+    source.mkdir(parents=True)
+    host.command(
+        "unpacking the kernel source",
+        [
+            host.tool("tar"),
+            *("-xJf", str(archive)),
+            *("-C", str(source)),
+            "--strip-components=1",
+        ],
+    )
+    _name_compiler(source / "Makefile", arch)
+    _configure(source, fragment, arch)
+    build.make(
+        f"building the kernel of {fragment.name}",
+        arch.cross,
+        *("-C", str(source)),
+        "Image",
+        "modules",
+    )
+    build.make(
+        "installing the kernel's modules",
+        arch.cross,
+        *("-C", str(source)),
+        f"INSTALL_MOD_PATH={target}",
+        "modules_install",
+    )
+    release = (source / "include/config/kernel.release").read_text(encoding="utf-8")
+    version = release.strip()
+    for name in ("build", "source"):
+        (target / "lib/modules" / version / name).unlink(missing_ok=True)
+    host.directory(target / "boot")
+    os.rename(source / f"arch/{arch.name}/boot/Image", target / f"boot/vmlinuz-{version}")
+    headers = target / f"usr/src/linux-headers-{version}"
+    for pattern in KEPT:
+        path = pattern.format(arch=arch.name)
+        host.directory((headers / path).parent)
+        os.rename(source / path, headers / path)
+    shutil.rmtree(source)
+
+
+def tree(fragment: Path, arch: Architecture) -> Path:
+    """Returns a kernel's tree, and builds it first if the cache lacks it."""
+    source = fetch.tree(SOURCE)
+    key = hashlib.sha256(f"{RECIPE} {KEPT} {source.name} {arch.name} ".encode())
+    key.update(fragment.read_bytes())
+    final = host.CACHE / f"kernel-{fragment.stem}-{arch.name}-{key.hexdigest()[:12]}"
+    if final.is_dir():
+        return final
+    with host.locked("kernel"):
+        if final.is_dir():
+            return final
+        partial = host.CACHE / "partial-kernel"
+        for old in [partial, *host.CACHE.glob(f"kernel-{fragment.stem}-{arch.name}-*")]:
+            shutil.rmtree(old, ignore_errors=True)
+        host.say(f"building the kernel of {fragment.name}, once: this takes a while")
+        _build(_archive(source), fragment, arch, partial)
+        os.rename(partial, final)
+    return final
