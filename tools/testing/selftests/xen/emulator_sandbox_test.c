@@ -620,6 +620,10 @@ static const struct request requests[] = {
 	BAD(.data_is_ptr = 1, .data = ASKED),
 	BAD(.data_is_ptr = 1, .count = 1000, .data = ASKED),
 	BAD(.data_is_ptr = 1, .dir = IOREQ_WRITE, .count = 1000, .data = ASKED),
+	BAD(.data_is_ptr = 1, .dir = IOREQ_WRITE, .data = ASKED),
+
+	/* The device has seen the good ones, this one included, and no other. */
+	READ(4, 0x04, 18),
 };
 
 #pragma GCC diagnostic pop
