@@ -180,6 +180,14 @@ def _toolstack(args: argparse.Namespace) -> int:
     return _close(*toolstack.run(_options(args), args.xen))
 
 
+def _bench(args: argparse.Namespace) -> int:
+    import bench  # only this command needs it
+
+    options = machine.Options(arch=arch.ALL[args.arch], timeout=args.timeout)
+    met = bench.run(options, args.runs, lambda line: print(line, flush=True))
+    return Status.GOOD if met else Status.COMMAND
+
+
 def _setup(args: argparse.Namespace) -> int:
     del args
     host.setup()
@@ -413,6 +421,24 @@ def _parser() -> argparse.ArgumentParser:
         "program",
         nargs="*",
         help="test programs, fail_nth, random (default: all)",
+    )
+
+    command = add("bench", _bench, "count what calls cost on both drivers")
+    _add_arch(command)
+    command.add_argument(
+        "--runs",
+        type=int,
+        choices=range(1, 10),
+        default=2,
+        metavar="N",
+        help="boots of each driver, whose numbers must agree (2)",
+    )
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=600,
+        metavar="SECONDS",
+        help="time limit of each boot from power-on (600)",
     )
 
     command = add("demo", _demo, "run the demo in dom0")

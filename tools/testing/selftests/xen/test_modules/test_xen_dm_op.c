@@ -4,6 +4,10 @@
  * called from.  Writing a domid to the parameter "ask" makes the calls; reading
  * "answer" gives a line for each: context, return value, and what the variable
  * for the answer holds afterwards, which was UNTOUCHED before.
+ *
+ * Reading "ticks" gives what TICKS_CALLS bare hypercalls for the last domain take
+ * together, by the counter that user space reads too: the least that any way to
+ * ask can cost.
  */
 
 #include <linux/completion.h>
@@ -14,10 +18,15 @@
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/sysfs.h>
+#include <linux/timex.h>
 
 #include <xen/dm-op.h>
+#include <xen/interface/hvm/dm_op.h>
+
+#include <asm/xen/hypercall.h>
 
 #define UNTOUCHED 12345
+#define TICKS_CALLS 64
 
 struct call {
 	const char *context;
@@ -102,13 +111,36 @@ static int answer_get(char *text, const struct kernel_param *kp)
 	return len;
 }
 
+static int ticks_get(char *text, const struct kernel_param *kp)
+{
+	struct xen_dm_op op = { .op = XEN_DMOP_nr_vcpus };
+	struct xen_dm_op_buf buf = { .size = sizeof(op) };
+	unsigned long flags;
+	unsigned int i;
+	u64 ticks;
+	int err;
+
+	set_xen_guest_handle(buf.h, &op);
+	local_irq_save(flags);
+	ticks = get_cycles();
+	for (i = 0, err = 0; i < TICKS_CALLS && !err; i++)
+		err = HYPERVISOR_dm_op(asked, 1, &buf);
+	ticks = get_cycles() - ticks;
+	local_irq_restore(flags);
+
+	return err ?: sysfs_emit(text, "%llu\n", ticks);
+}
+
 static const struct kernel_param_ops ask_ops = { .set = ask_set };
 static const struct kernel_param_ops answer_ops = { .get = answer_get };
+static const struct kernel_param_ops ticks_ops = { .get = ticks_get };
 
 module_param_cb(ask, &ask_ops, NULL, 0200);
 MODULE_PARM_DESC(ask, "Domain to ask about");
 module_param_cb(answer, &answer_ops, NULL, 0400);
 MODULE_PARM_DESC(answer, "What the last calls returned");
+module_param_cb(ticks, &ticks_ops, NULL, 0400);
+MODULE_PARM_DESC(ticks, "What bare hypercalls take");
 
 static int __init test_init(void)
 {

@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What calls cost, by the processor's counter.  It counts instructions where the
+ * machine is an emulator that ties its clock to them (QEMU's -icount).
+ *
+ * Prints a line for each figure, "name minimum p10 p50 p90", or "name - reason"
+ * for what this driver or this machine cannot do.
+ */
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <xenctrl.h>
+#include <xendevicemodel.h>
+
+#include "domain.h"
+#include "requests.h"
+
+#define PAGE		XC_PAGE_SIZE
+#define VCPUS		3
+
+/* Frames whose cost is in the table. */
+#define MANY_FRAMES	65536
+
+#define MAX_SAMPLES	1000
+
+#define MODULE		"test_xen_dm_op"
+#define PARAMETERS	"/sys/module/" MODULE "/parameters/"
+
+/* So many calls are behind one reading of the module's parameter. */
+#define TICKS_CALLS	64
+
+#define UNKNOWN_COMMAND	_IO('P', 0xff)
+
+#if defined(__x86_64__)
+
+/* One tick for each instruction. */
+#define CALLS_IN_SAMPLE	1
+
+static inline uint64_t counter(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+static double ticks_to_count(void)
+{
+	return 1.0;
+}
+
+#elif defined(__aarch64__)
+
+/* The counter ticks more seldom than instructions run: many calls, one sample. */
+#define CALLS_IN_SAMPLE	64
+
+static inline uint64_t counter(void)
+{
+	uint64_t ticks;
+
+	asm volatile("isb\n\tmrs %0, cntvct_el0\n\tisb" : "=r" (ticks) : : "memory");
+	return ticks;
+}
+
+/* The emulator's clock has a nanosecond for each instruction. */
+static double ticks_to_count(void)
+{
+	uint64_t hertz;
+
+	asm("mrs %0, cntfrq_el0" : "=r" (hertz));
+	return 1e9 / hertz;
+}
+
+#endif
+
+/* A step answers with a negative errno if it failed. */
+typedef int (*step)(void);
+
+struct operation {
+	/* What is not named is not reported. */
+	const char *name;
+	const char *undo_name;
+	step prepare;
+	step call;
+	step undo;
+	unsigned int samples;
+};
+
+static uint64_t call_ticks[MAX_SAMPLES];
+static uint64_t undo_ticks[MAX_SAMPLES];
+
+static int fd, hypercall_fd, fresh_fd;
+static domid_t dom, logged_dom;
+static xc_interface *xch;
+static xendevicemodel_handle *dmod;
+
+static xen_pfn_t *frames;
+static int *errors;
+static unsigned int nr_frames, nr_populated;
+static void *addr;
+
+/* A device-model operation that reads a second buffer. */
+static struct xen_dm_op dirty;
+static struct xen_dm_op_modified_memory_extent extents[65536 / 16];
+static size_t extents_size;
+
+static int result(int ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+static int ask_parent(void)
+{
+	return syscall(SYS_getppid) < 0 ? -errno : 0;
+}
+
+static int ask_unknown(void)
+{
+	return ioctl(fd, UNKNOWN_COMMAND, NULL) == -1 && errno == ENOTTY ? 0 : -EPROTO;
+}
+
+static int open_fresh(void)
+{
+	fresh_fd = privcmd_open();
+	return fresh_fd;
+}
+
+static int close_fresh(void)
+{
+	return result(close(fresh_fd));
+}
+
+static int open_and_close(void)
+{
+	int ret = open_fresh();
+
+	return ret < 0 ? ret : close_fresh();
+}
+
+static int restrict_fresh(void)
+{
+	return result(ioctl(fresh_fd, IOCTL_PRIVCMD_RESTRICT, &dom));
+}
+
+static int call_xen_version(void)
+{
+	struct privcmd_hypercall arg = { .op = HYPERCALL_XEN_VERSION };
+
+	return result(ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, &arg));
+}
+
+static int ask_with_dm_op(void)
+{
+	struct nr_vcpus_op op = { .op = DM_OP_NR_VCPUS };
+	struct privcmd_dm_op_buf buf = { .uptr = &op, .size = sizeof(op) };
+	struct privcmd_dm_op arg = { .dom = dom, .num = 1, .ubufs = &buf };
+
+	return result(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &arg));
+}
+
+static int ask_library(void)
+{
+	unsigned int vcpus;
+
+	return result(xendevicemodel_nr_vcpus(dmod, dom, &vcpus));
+}
+
+/* Xen 4.18 renamed it. */
+static int ask_libxenctrl(void)
+{
+#if XEN_DOMCTL_INTERFACE_VERSION < 0x16
+	xc_dominfo_t info;
+
+	return xc_domain_getinfo(xch, dom, 1, &info) == 1 ? 0 : -errno;
+#else
+	xc_domaininfo_t info;
+
+	return result(xc_domain_getinfo_single(xch, dom, &info));
+#endif
+}
+
+static int ask_with_command(void)
+{
+	struct privcmd_dm_nr_vcpus arg = { .dom = dom };
+
+	return result(ioctl(fd, IOCTL_PRIVCMD_DM_NR_VCPUS, &arg));
+}
+
+static int mark_dirty(void)
+{
+	struct privcmd_dm_op_buf bufs[2] = {
+		{ .uptr = &dirty, .size = sizeof(dirty) },
+		{ .uptr = extents, .size = extents_size },
+	};
+	struct privcmd_dm_op arg = { .dom = logged_dom, .num = 2, .ubufs = bufs };
+
+	memset(&dirty, 0, sizeof(dirty));
+	dirty.op = XEN_DMOP_modified_memory;
+	dirty.u.modified_memory.nr_extents = extents_size / sizeof(extents[0]);
+	return result(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &arg));
+}
+
+static int make_mapping(void)
+{
+	addr = mmap(NULL, nr_frames * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return addr == MAP_FAILED ? -errno : 0;
+}
+
+static int end_mapping(void)
+{
+	return result(munmap(addr, nr_frames * PAGE));
+}
+
+static int map_frames(void)
+{
+	struct privcmd_mmapbatch_v2 arg = {
+		.num = nr_frames,
+		.dom = dom,
+		.addr = (uintptr_t)addr,
+		.arr = frames,
+		.err = errors,
+	};
+
+	return result(ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &arg)) ?: errors[nr_frames - 1];
+}
+
+static int map_grants(void)
+{
+	struct privcmd_mmap_resource arg = {
+		.dom = dom,
+		.type = XENMEM_resource_grant_table,
+		.id = XENMEM_resource_grant_table_id_shared,
+		.num = nr_frames,
+		.addr = (uintptr_t)addr,
+	};
+
+	return result(ioctl(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg));
+}
+
+static int make_buffer(void)
+{
+	addr = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, hypercall_fd, 0);
+	return addr == MAP_FAILED ? -errno : 0;
+}
+
+static int end_buffer(void)
+{
+	return result(munmap(addr, PAGE));
+}
+
+static int timed(step step, uint64_t *ticks)
+{
+	uint64_t start;
+	int ret;
+
+	if (!step)
+		return 0;
+	start = counter();
+	ret = step();
+	*ticks += counter() - start;
+	return ret;
+}
+
+/* Moves the next call to another place between two ticks. */
+static void shift(unsigned int instructions)
+{
+	while (instructions--)
+		asm volatile("");
+}
+
+static int sample(const struct operation *op, uint64_t *call, uint64_t *undo)
+{
+	int ret = 0;
+
+	*call = 0;
+	*undo = 0;
+	for (unsigned int i = 0; i < CALLS_IN_SAMPLE && ret >= 0; i++) {
+		shift(i);
+		if (op->prepare)
+			ret = op->prepare();
+		if (ret >= 0)
+			ret = timed(op->call, call);
+		if (ret >= 0)
+			ret = timed(op->undo, undo);
+	}
+	return ret;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void report(const char *name, uint64_t *ticks, unsigned int nr, unsigned int calls)
+{
+	double scale = ticks_to_count() / calls;
+
+	if (!name)
+		return;
+	qsort(ticks, nr, sizeof(*ticks), compare);
+	printf("%s %.0f %.0f %.0f %.0f\n", name, ticks[0] * scale,
+	       ticks[nr / 10] * scale, ticks[nr / 2] * scale, ticks[nr * 9 / 10] * scale);
+}
+
+static void report_missing(const char *name, const char *reason)
+{
+	if (name)
+		printf("%s - %s\n", name, reason);
+}
+
+static void measure(const struct operation *op)
+{
+	unsigned int warm = op->samples / 10 + 1;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < warm + op->samples && ret >= 0; i++) {
+		unsigned int at = i < warm ? 0 : i - warm;
+
+		ret = sample(op, &call_ticks[at], &undo_ticks[at]);
+	}
+	if (ret < 0) {
+		report_missing(op->name, strerrorname_np(-ret) ?: "?");
+		report_missing(op->undo_name, strerrorname_np(-ret) ?: "?");
+		return;
+	}
+	report(op->name, call_ticks, op->samples, CALLS_IN_SAMPLE);
+	report(op->undo_name, undo_ticks, op->samples, CALLS_IN_SAMPLE);
+}
+
+static void measure_call(const char *name, step call)
+{
+	measure(&(struct operation) {
+		.name = name,
+		.call = call,
+		.samples = MAX_SAMPLES,
+	});
+}
+
+/* Mapping, and the end of the mapping, for a number of frames. */
+static void measure_mapping(const char *what, const char *undo, step map, unsigned int nr)
+{
+	struct operation op = {
+		.prepare = make_mapping,
+		.call = map,
+		.undo = end_mapping,
+		.samples = nr < 64 ? 1000 : nr < 1024 ? 300 : nr < 4096 ? 50 : 5,
+	};
+	char name[64], undo_name[64];
+
+	snprintf(name, sizeof(name), "%s_%u", what, nr);
+	snprintf(undo_name, sizeof(undo_name), "%s_%u", undo, nr);
+	op.name = name;
+	op.undo_name = undo_name;
+	nr_frames = nr;
+	measure(&op);
+}
+
+static void measure_frames(unsigned int nr)
+{
+	if (nr <= nr_populated) {
+		measure_mapping("mmapbatch_v2", "munmap", map_frames, nr);
+		return;
+	}
+	printf("mmapbatch_v2_%u - does not fit\nmunmap_%u - does not fit\n", nr, nr);
+}
+
+static int write_parameter(const char *path, unsigned int value)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file)
+		return -errno;
+	fprintf(file, "%u\n", value);
+	return fclose(file) ? -errno : 0;
+}
+
+static int load_module(void)
+{
+	char path[PATH_MAX] = "";
+	char *directory;
+	int module, ret;
+
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		return -errno;
+	directory = dirname(path);
+	if (chdir(directory))
+		return -errno;
+	module = open(MODULE ".ko", O_RDONLY | O_CLOEXEC);
+	if (module < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, module, "", 0) ? -errno : 0;
+	close(module);
+	return ret;
+}
+
+static int read_ticks(uint64_t *ticks)
+{
+	FILE *file = fopen(PARAMETERS "ticks", "r");
+	unsigned long long value;
+	int ret;
+
+	if (!file)
+		return -errno;
+	ret = fscanf(file, "%llu", &value) == 1 ? 0 : -EIO;
+	fclose(file);
+	*ticks = value;
+	return ret;
+}
+
+/* The hypercall alone, made by a module within the kernel. */
+static void measure_kernel(void)
+{
+	const unsigned int nr = 100;
+	int ret = load_module();
+
+	if (!ret)
+		ret = write_parameter(PARAMETERS "ask", dom);
+	for (unsigned int i = 0; i < nr && !ret; i++)
+		ret = read_ticks(&call_ticks[i]);
+	if (ret)
+		report_missing("kernel_dm_op", strerrorname_np(-ret) ?: "?");
+	else
+		report("kernel_dm_op", call_ticks, nr, TICKS_CALLS);
+}
+
+static void measure_dm_op(const char *name, size_t size, int set_up)
+{
+	if (set_up < 0) {
+		report_missing(name, strerrorname_np(-set_up) ?: "?");
+		return;
+	}
+	extents_size = size;
+	measure(&(struct operation) {
+		.name = name,
+		.call = mark_dirty,
+		.samples = 50,
+	});
+}
+
+/* Room for the numbers of so many pages' frames, written to so that it is there. */
+static int set_up_frames(void)
+{
+	frames = malloc(MANY_FRAMES * sizeof(*frames));
+	errors = malloc(MANY_FRAMES * sizeof(*errors));
+	if (!frames || !errors)
+		return -ENOMEM;
+	memset(errors, 0xff, MANY_FRAMES * sizeof(*errors));
+
+	for (nr_populated = MANY_FRAMES; nr_populated > 1; nr_populated /= 16) {
+		int ret = domain_create(DOMAIN_HVM, VCPUS);
+
+		if (ret < 0)
+			return ret;
+		dom = ret;
+		if (!domain_populate(dom, nr_populated, frames))
+			return 0;
+		ret = domain_destroy(dom);
+		if (ret)
+			return ret;
+	}
+	return -ENOMEM;
+}
+
+/* Xen looks at the extents only when somebody wants to know what is dirty. */
+static int set_up_logged(void)
+{
+	xen_pfn_t page;
+	int ret = domain_create(DOMAIN_HVM, VCPUS);
+
+	if (ret < 0)
+		return ret;
+	logged_dom = ret;
+	ret = domain_populate(logged_dom, 1, &page);
+	if (!ret)
+		ret = result(xc_domain_max_vcpus(xch, logged_dom, VCPUS));
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < sizeof(extents) / sizeof(extents[0]); i++)
+		extents[i].nr = 1;
+	return result(xc_shadow_control(xch, logged_dom,
+					XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY,
+					NULL, 0));
+}
+
+static void check(const char *what, int ret)
+{
+	if (ret >= 0)
+		return;
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
+	exit(EXIT_FAILURE);
+}
+
+static void set_up(void)
+{
+	fd = privcmd_open();
+	check(PRIVCMD_DEVICE, fd);
+	hypercall_fd = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
+	check("/dev/xen/hypercall", result(hypercall_fd));
+	xch = xc_interface_open(NULL, NULL, 0);
+	check("libxenctrl", xch ? 0 : -errno);
+	dmod = xendevicemodel_open(NULL, 0);
+	check("libxendevicemodel", dmod ? 0 : -errno);
+	check("a domain with memory", set_up_frames());
+	check("parameter dm_op_buf_max_size",
+	      write_parameter("/sys/module/xen_privcmd/parameters/dm_op_buf_max_size",
+			      sizeof(extents)));
+}
+
+int main(void)
+{
+	int logged;
+
+	setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+	set_up();
+
+	measure_call("getppid", ask_parent);
+	measure_call("ioctl_unknown", ask_unknown);
+	measure_call("open_close", open_and_close);
+	measure(&(struct operation) {
+		.name = "restrict",
+		.prepare = open_fresh,
+		.call = restrict_fresh,
+		.undo = close_fresh,
+		.samples = MAX_SAMPLES,
+	});
+	measure_call("hypercall_xen_version", call_xen_version);
+	measure_call("dm_op_nr_vcpus", ask_with_dm_op);
+	measure_call("xendevicemodel_nr_vcpus", ask_library);
+	measure_call("xc_domain_getinfo", ask_libxenctrl);
+	measure_call("dm_nr_vcpus", ask_with_command);
+	measure_kernel();
+	logged = set_up_logged();
+	measure_dm_op("dm_op_4k", 4096, logged);
+	measure_dm_op("dm_op_64k", sizeof(extents), logged);
+	measure(&(struct operation) {
+		.name = "hypercall_buffer",
+		.undo_name = "hypercall_buffer_munmap",
+		.call = make_buffer,
+		.undo = end_buffer,
+		.samples = MAX_SAMPLES,
+	});
+	measure_mapping("mmap_resource", "munmap_resource", map_grants, 1);
+	measure_mapping("mmap_resource", "munmap_resource", map_grants, 32);
+	measure_frames(1);
+	measure_frames(64);
+	measure_frames(1024);
+	measure_frames(MANY_FRAMES);
+	return EXIT_SUCCESS;
+}
