@@ -95,6 +95,15 @@ def table(stock: Sequence[Record], ours: Sequence[Record]) -> list[Row]:
     return [Row(name, _cost(stock, name), _cost(ours, name)) for name in names]
 
 
+def left_out(runs: Sequence[Record]) -> list[str]:
+    """Names each operation that could not be measured, and says why."""
+    return [
+        f"{name}: {reason}"
+        for name, reason in runs[0].items()
+        if isinstance(reason, str)
+    ]
+
+
 def unequal(runs: Sequence[Record]) -> list[str]:
     """Names each operation whose cost was not the same in all runs."""
     lines = []
@@ -214,6 +223,8 @@ def run(options: machine.Options, runs: int, say: Callable[[str], None]) -> bool
     for line in show(rows):
         say(line)
     for driver in DRIVERS:
+        for line in left_out(records[driver]):
+            say(f"left out: {driver} {line}")
         for line in unequal(records[driver]):
             say(f"not the same in {runs} runs: {driver} {line}")
     say(f"the same is in {RESULT}")

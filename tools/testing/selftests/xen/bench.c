@@ -44,6 +44,9 @@
 /* One tick for each instruction. */
 #define CALLS_IN_SAMPLE	1
 
+/* Its frames are the machine's: the hypervisor has no table to look them up in. */
+#define FRAMES_OF	DOMAIN_PV
+
 static inline uint64_t counter(void)
 {
 	return __builtin_ia32_rdtsc();
@@ -58,6 +61,8 @@ static double ticks_to_count(void)
 
 /* The counter ticks more seldom than instructions run: many calls, one sample. */
 #define CALLS_IN_SAMPLE	64
+
+#define FRAMES_OF	DOMAIN_HVM
 
 static inline uint64_t counter(void)
 {
@@ -95,7 +100,7 @@ static uint64_t call_ticks[MAX_SAMPLES];
 static uint64_t undo_ticks[MAX_SAMPLES];
 
 static int fd, hypercall_fd, fresh_fd;
-static domid_t dom, logged_dom;
+static domid_t dom, frames_dom, logged_dom;
 static xc_interface *xch;
 static xendevicemodel_handle *dmod;
 
@@ -220,7 +225,7 @@ static int map_frames(void)
 {
 	struct privcmd_mmapbatch_v2 arg = {
 		.num = nr_frames,
-		.dom = dom,
+		.dom = frames_dom,
 		.addr = (uintptr_t)addr,
 		.arr = frames,
 		.err = errors,
@@ -454,14 +459,14 @@ static int set_up_frames(void)
 	memset(errors, 0xff, MANY_FRAMES * sizeof(*errors));
 
 	for (nr_populated = MANY_FRAMES; nr_populated > 1; nr_populated /= 16) {
-		int ret = domain_create(DOMAIN_HVM, VCPUS);
+		int ret = domain_create(FRAMES_OF, VCPUS);
 
 		if (ret < 0)
 			return ret;
-		dom = ret;
-		if (!domain_populate(dom, nr_populated, frames))
+		frames_dom = ret;
+		if (!domain_populate(frames_dom, nr_populated, frames))
 			return 0;
-		ret = domain_destroy(dom);
+		ret = domain_destroy(frames_dom);
 		if (ret)
 			return ret;
 	}
@@ -471,13 +476,14 @@ static int set_up_frames(void)
 /* Xen looks at the extents only when somebody wants to know what is dirty. */
 static int set_up_logged(void)
 {
-	xen_pfn_t page;
+	xen_pfn_t pages[2];
 	int ret = domain_create(DOMAIN_HVM, VCPUS);
 
 	if (ret < 0)
 		return ret;
 	logged_dom = ret;
-	ret = domain_populate(logged_dom, 1, &page);
+	/* Xen refuses an extent that ends with the domain's last page. */
+	ret = domain_populate(logged_dom, 2, pages);
 	if (!ret)
 		ret = result(xc_domain_max_vcpus(xch, logged_dom, VCPUS));
 	if (ret)
@@ -499,6 +505,8 @@ static void check(const char *what, int ret)
 
 static void set_up(void)
 {
+	int domain;
+
 	fd = privcmd_open();
 	check(PRIVCMD_DEVICE, fd);
 	hypercall_fd = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
@@ -507,6 +515,9 @@ static void set_up(void)
 	check("libxenctrl", xch ? 0 : -errno);
 	dmod = xendevicemodel_open(NULL, 0);
 	check("libxendevicemodel", dmod ? 0 : -errno);
+	domain = domain_create(DOMAIN_HVM, VCPUS);
+	check("a domain", domain);
+	dom = domain;
 	check("a domain with memory", set_up_frames());
 	check("parameter dm_op_buf_max_size",
 	      write_parameter("/sys/module/xen_privcmd/parameters/dm_op_buf_max_size",
