@@ -2,8 +2,11 @@
 """What calls cost, counted in instructions: our driver beside the stock one."""
 
 import json
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import build
 import cpio
@@ -17,6 +20,8 @@ from failure import Failure, Status
 PROGRAM = "/opt/xen-selftests/bench"
 DRIVERS = ("stock", "ours")
 RESULT = host.BUILD / "bench.json"
+PLOT = host.BUILD / "bench"
+DOCUMENT = host.REPO / "Documentation/bench"
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Goal:
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:.2f}"
-        return f"{'met' if self.met else 'NOT MET':<8} {value:>5} (at most {self.limit:.2f})  {self.what}"
+        met = "met" if self.met else "NOT MET"
+        return f"{met:<8} {value:>5} (at most {self.limit:.2f})  {self.what}"
 
 
 def parse(text: str) -> Record:
@@ -171,28 +177,120 @@ def show(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _measure(options: machine.Options) -> Record:
-    """Measures one driver, in one boot."""
-    trees = fetch.trees(options.arch)
-    built = build.modules(trees)
-    files = cpio.Archive()
-    suite.put(files, build.selftests(trees), built)
-    output = bytearray()
-    verdict = machine.boot(
-        options,
-        images.make(trees),
-        machine.Load(suite.modules(options.driver, built), files),
-        # The stock driver does not need it, but the test module does.
-        f"modprobe xen-dm-op && {PROGRAM}",
-        output.extend,
-        "bench",
-    )
-    text = output.decode("utf-8", errors="replace")
-    if verdict.status is Status.COMMAND:
-        raise Failure(Status.COMMAND, text.strip().rpartition("\n")[2])
-    if verdict.status is not Status.GOOD:
-        raise verdict.failure()
-    return parse(text)
+def growth(rows: Sequence[Row], what: str) -> list[tuple[int, float | None, float | None]]:
+    """Returns what each frame costs, by the number of frames in one request."""
+    found = []
+    for row in rows:
+        match = re.fullmatch(rf"{what}_(\d+)", row.name)
+        if match:
+            frames = int(match[1])
+            stock, ours = (
+                None if cost is None else cost / frames for cost in (row.stock, row.ours)
+            )
+            found.append((frames, stock, ours))
+    return sorted(found)
+
+
+# Requests per second, by how the processes share the file and their number.
+Throughput = Mapping[str, Mapping[int, float]]
+
+
+def parse_throughput(text: str) -> Throughput:
+    """Reads what the program printed about processes at the same time."""
+    rates: dict[str, dict[int, float]] = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"(separate|same)_(\d+) (\d+)", line)
+        if match is None:
+            raise Failure(Status.COMMAND, f"not a line of the benchmark: {line}")
+        rates.setdefault(match[1], {})[int(match[2])] = float(match[3])
+    return rates
+
+
+def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path) -> str:
+    """Returns the script that draws both plots on a terminal of gnuplot's."""
+    lines = []
+    for what in ("mmapbatch_v2", "munmap"):
+        lines.append(f"${what} << EOD")
+        for frames, *costs in growth(rows, what):
+            cells = ("?" if cost is None else f"{cost:.1f}" for cost in costs)
+            lines.append(f"{frames} {' '.join(cells)}")
+        lines.append("EOD")
+    for how, by_processes in rates.items():
+        lines.append(f"${how} << EOD")
+        for processes, rate in by_processes.items():
+            lines.append(f"{processes} {rate / by_processes[1]:.3f}")
+        lines.append("EOD")
+    lines += [
+        f"set terminal {terminal}",
+        f"set output '{output}'",
+        "set datafile missing '?'",
+        "set multiplot layout 2,1",
+        "set title 'Instructions per frame, by frames in one request'",
+        "set logscale x 4; set logscale y",
+        "plot "
+        + ", ".join(
+            f"${what} using 1:{column} with linespoints title '{what} {driver}' noenhanced"
+            for what in ("mmapbatch_v2", "munmap")
+            for column, driver in enumerate(DRIVERS, start=2)
+        ),
+        "unset logscale; set xrange [0.5:4.5]; set yrange [0:*]; set xtics 1",
+        "set title 'DM_NR_VCPUS a second, against one process; 2 processors' noenhanced",
+        "plot "
+        + ", ".join(
+            f"${how} using 1:2 with linespoints title '{how} file' noenhanced"
+            for how in rates
+        ),
+        "unset multiplot",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _draw(rows: Sequence[Row], rates: Throughput) -> None:
+    """Draws the plots as PNG and in letters."""
+    for terminal, suffix in (
+        ("pngcairo size 900,1200", "png"),
+        ("dumb size 100,60 nofeed", "txt"),
+    ):
+        output = PLOT.with_suffix(f".{suffix}")
+        script = PLOT.with_suffix(".gnuplot")
+        script.write_text(gnuplot(rows, rates, terminal, output), encoding="utf-8")
+        host.command("drawing the plots", [host.tool("gnuplot"), str(script)])
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What all boots of one benchmark share, so that all measure the same."""
+
+    trees: fetch.Trees
+    built: build.Built
+    selftests: Path
+    image: images.Image
+
+    def boot(self, options: machine.Options, command: str) -> str:
+        """Runs a command in dom0; returns what it printed."""
+        files = cpio.Archive()
+        suite.put(files, self.selftests, self.built)
+        output = bytearray()
+        verdict = machine.boot(
+            options,
+            self.image,
+            machine.Load(suite.modules(options.driver, self.built), files),
+            command,
+            output.extend,
+            "bench",
+        )
+        text = output.decode("utf-8", errors="replace")
+        if verdict.status is Status.COMMAND:
+            raise Failure(Status.COMMAND, text.strip().rpartition("\n")[2])
+        if verdict.status is not Status.GOOD:
+            raise verdict.failure()
+        return text
+
+    def measure(self, options: machine.Options) -> Record:
+        """Counts what calls cost with one driver."""
+        # The stock driver does not need the module, but the test module does.
+        command = f"modprobe xen-dm-op && {PROGRAM}"
+        return parse(self.boot(replace(options, counted=True), command))
 
 
 def _write(rows: Sequence[Row]) -> None:
@@ -205,19 +303,48 @@ def _write(rows: Sequence[Row]) -> None:
         }
         for row in rows
     ]
-    host.directory(RESULT.parent)
-    RESULT.write_text(json.dumps({"operations": operations}, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"operations": operations}, indent=1) + "\n"
+    RESULT.write_text(text, encoding="utf-8")
 
 
-def run(options: machine.Options, runs: int, say: Callable[[str], None]) -> bool:
+def document(rows: Sequence[Row], machine_text: str) -> str:
+    """Returns the table as the documentation includes it."""
+    lines = [
+        ".. SPDX-License-Identifier: GPL-2.0-only",
+        "",
+        ".. Written by 'xenlab.py bench --document'; not to be changed by hand.",
+        "",
+        machine_text,
+        "",
+        "::",
+        "",
+        *(f"    {line}" for line in show(rows)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(lab: Lab) -> str:
+    xen = fetch.hypervisor(lab.trees).name
+    version = re.sub(r"^xen-|-[a-z0-9]+(\.gz)?$", "", xen)
+    return (
+        f"Measured on {time.strftime('%Y-%m-%d')}: {lab.trees.arch.name}, Linux "
+        f"{lab.image.version} as dom0, Xen {version}, one processor of QEMU."
+    )
+
+
+def run(
+    options: machine.Options, runs: int, write_document: bool, say: Callable[[str], None]
+) -> bool:
     """Measures both drivers; returns whether all goals are met."""
+    host.tool("gnuplot")
+    trees = fetch.trees(options.arch)
+    lab = Lab(trees, build.modules(trees), build.selftests(trees), images.make(trees))
+    host.directory(RESULT.parent)
     records: dict[str, list[Record]] = {driver: [] for driver in DRIVERS}
     for number in range(runs):
         for driver in DRIVERS:
             host.say(f"{driver}: run {number + 1} of {runs}")
-            records[driver].append(
-                _measure(replace(options, driver=driver, counted=True))
-            )
+            records[driver].append(lab.measure(replace(options, driver=driver)))
     rows = table(records["stock"], records["ours"])
     _write(rows)
     for line in show(rows):
@@ -225,9 +352,22 @@ def run(options: machine.Options, runs: int, say: Callable[[str], None]) -> bool
     for driver in DRIVERS:
         for line in left_out(records[driver]):
             say(f"left out: {driver} {line}")
-        for line in unequal(records[driver]):
-            say(f"not the same in {runs} runs: {driver} {line}")
-    say(f"the same is in {RESULT}")
+    differing = [
+        f"not the same in all runs: {driver} {line}"
+        for driver in DRIVERS
+        for line in unequal(records[driver])
+    ]
+    for line in differing or [f"all numbers were the same in {runs} runs"] * (runs > 1):
+        say(line)
+    if write_document:
+        path = DOCUMENT / f"{options.arch.name}.rst"
+        host.directory(path.parent)
+        path.write_text(document(rows, _describe(lab)), encoding="utf-8")
+    host.say("how many requests processes make at the same time")
+    command = f"{PROGRAM} throughput"
+    rates = parse_throughput(lab.boot(replace(options, driver="ours"), command))
+    _draw(rows, rates)
+    say(f"table: {RESULT}; plots: {PLOT}.png, {PLOT}.txt")
     if options.arch.name != "amd64":
         return True
     results = goals(rows)

@@ -35,6 +35,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
         "patch",
     ),
     "kernel": ("bc", "bison", "flex"),
+    "bench": ("gnuplot-nox",),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
     "docs": ("python3-sphinx", "python3-sphinx-rtd-theme"),
 }
@@ -46,6 +47,7 @@ TOOLS: Mapping[str, str] = {
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
     "dpkg-query": "dpkg",
     "gcc": "gcc",
+    "gnuplot": "gnuplot-nox",
     "make": "make",
     "mmdebstrap": "mmdebstrap",
     "patch": "patch",

@@ -184,7 +184,9 @@ def _bench(args: argparse.Namespace) -> int:
     import bench  # only this command needs it
 
     options = machine.Options(arch=arch.ALL[args.arch], timeout=args.timeout)
-    met = bench.run(options, args.runs, lambda line: print(line, flush=True))
+    met = bench.run(
+        options, args.runs, args.document, lambda line: print(line, flush=True)
+    )
     return Status.GOOD if met else Status.COMMAND
 
 
@@ -432,6 +434,11 @@ def _parser() -> argparse.ArgumentParser:
         default=2,
         metavar="N",
         help="boots of each driver, whose numbers must agree (2)",
+    )
+    command.add_argument(
+        "--document",
+        action="store_true",
+        help="put the table into Documentation/bench",
     )
     command.add_argument(
         "--timeout",

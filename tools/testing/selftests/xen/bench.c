@@ -4,7 +4,9 @@
  * machine is an emulator that ties its clock to them (QEMU's -icount).
  *
  * Prints a line for each figure, "name minimum p10 p50 p90", or "name - reason"
- * for what this driver or this machine cannot do.
+ * for what this driver or this machine cannot do.  With the argument "throughput"
+ * it prints how many requests processes make at the same time instead, as
+ * "name requests-per-second".
  */
 
 #include <errno.h>
@@ -16,6 +18,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <xenctrl.h>
 #include <xendevicemodel.h>
@@ -26,8 +30,9 @@
 #define PAGE		XC_PAGE_SIZE
 #define VCPUS		3
 
-/* Frames whose cost is in the table. */
+/* The most frames that a domain is given, and that are mapped. */
 #define MANY_FRAMES	65536
+#define MOST_FRAMES	262144
 
 #define MAX_SAMPLES	1000
 
@@ -36,6 +41,9 @@
 
 /* So many calls are behind one reading of the module's parameter. */
 #define TICKS_CALLS	64
+
+#define THROUGHPUT_SECONDS	2
+#define MOST_PROCESSES		4
 
 #define UNKNOWN_COMMAND	_IO('P', 0xff)
 
@@ -106,13 +114,23 @@ static xendevicemodel_handle *dmod;
 
 static xen_pfn_t *frames;
 static int *errors;
-static unsigned int nr_frames, nr_populated;
+static unsigned int nr_frames;
 static void *addr;
 
-/* A device-model operation that reads a second buffer. */
+/* A device-model operation that reads a second buffer, of 64 KiB in all. */
+#define NR_EXTENTS	4096
+
 static struct xen_dm_op dirty;
-static struct xen_dm_op_modified_memory_extent extents[65536 / 16];
+static struct xen_dm_op_modified_memory_extent extents[NR_EXTENTS];
 static size_t extents_size;
+
+/* What each process counted, in a page of its own so that none slows another. */
+static char *counts;
+
+static uint64_t *asked_by(unsigned int process)
+{
+	return (uint64_t *)(counts + process * PAGE);
+}
 
 static int result(int ret)
 {
@@ -212,13 +230,13 @@ static int mark_dirty(void)
 
 static int make_mapping(void)
 {
-	addr = mmap(NULL, nr_frames * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	addr = mmap(NULL, (size_t)nr_frames * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	return addr == MAP_FAILED ? -errno : 0;
 }
 
 static int end_mapping(void)
 {
-	return result(munmap(addr, nr_frames * PAGE));
+	return result(munmap(addr, (size_t)nr_frames * PAGE));
 }
 
 static int map_frames(void)
@@ -355,7 +373,7 @@ static void measure_mapping(const char *what, const char *undo, step map, unsign
 		.prepare = make_mapping,
 		.call = map,
 		.undo = end_mapping,
-		.samples = nr < 64 ? 1000 : nr < 1024 ? 300 : nr < 4096 ? 50 : 5,
+		.samples = nr < 64 ? 1000 : nr < 1024 ? 300 : nr < 16384 ? 50 : 3,
 	};
 	char name[64], undo_name[64];
 
@@ -365,15 +383,6 @@ static void measure_mapping(const char *what, const char *undo, step map, unsign
 	op.undo_name = undo_name;
 	nr_frames = nr;
 	measure(&op);
-}
-
-static void measure_frames(unsigned int nr)
-{
-	if (nr <= nr_populated) {
-		measure_mapping("mmapbatch_v2", "munmap", map_frames, nr);
-		return;
-	}
-	printf("mmapbatch_v2_%u - does not fit\nmunmap_%u - does not fit\n", nr, nr);
 }
 
 static int write_parameter(const char *path, unsigned int value)
@@ -449,28 +458,24 @@ static void measure_dm_op(const char *name, size_t size, int set_up)
 	});
 }
 
-/* Room for the numbers of so many pages' frames, written to so that it is there. */
+/* Maps more frames than the domain has by mapping each of them several times. */
 static int set_up_frames(void)
 {
-	frames = malloc(MANY_FRAMES * sizeof(*frames));
-	errors = malloc(MANY_FRAMES * sizeof(*errors));
+	int ret = domain_create(FRAMES_OF, VCPUS);
+
+	if (ret < 0)
+		return ret;
+	frames_dom = ret;
+	frames = malloc(MOST_FRAMES * sizeof(*frames));
+	errors = malloc(MOST_FRAMES * sizeof(*errors));
 	if (!frames || !errors)
 		return -ENOMEM;
-	memset(errors, 0xff, MANY_FRAMES * sizeof(*errors));
-
-	for (nr_populated = MANY_FRAMES; nr_populated > 1; nr_populated /= 16) {
-		int ret = domain_create(FRAMES_OF, VCPUS);
-
-		if (ret < 0)
-			return ret;
-		frames_dom = ret;
-		if (!domain_populate(frames_dom, nr_populated, frames))
-			return 0;
-		ret = domain_destroy(frames_dom);
-		if (ret)
-			return ret;
-	}
-	return -ENOMEM;
+	/* Memory that nobody wrote to yet would cost the first request more. */
+	memset(errors, 0xff, MOST_FRAMES * sizeof(*errors));
+	ret = domain_populate(frames_dom, MANY_FRAMES, frames);
+	for (unsigned int i = MANY_FRAMES; i < MOST_FRAMES; i++)
+		frames[i] = frames[i - MANY_FRAMES];
+	return ret;
 }
 
 /* Xen looks at the extents only when somebody wants to know what is dirty. */
@@ -488,7 +493,7 @@ static int set_up_logged(void)
 		ret = result(xc_domain_max_vcpus(xch, logged_dom, VCPUS));
 	if (ret)
 		return ret;
-	for (size_t i = 0; i < sizeof(extents) / sizeof(extents[0]); i++)
+	for (unsigned int i = 0; i < NR_EXTENTS; i++)
 		extents[i].nr = 1;
 	return result(xc_shadow_control(xch, logged_dom,
 					XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY,
@@ -518,18 +523,82 @@ static void set_up(void)
 	domain = domain_create(DOMAIN_HVM, VCPUS);
 	check("a domain", domain);
 	dom = domain;
-	check("a domain with memory", set_up_frames());
 	check("parameter dm_op_buf_max_size",
 	      write_parameter("/sys/module/xen_privcmd/parameters/dm_op_buf_max_size",
 			      sizeof(extents)));
 }
 
-int main(void)
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/* One of several processes: asks until the time is over, and tells how often. */
+static void ask_until(double end, bool own_file, uint64_t *asked)
+{
+	int err = 0;
+
+	if (own_file) {
+		fd = privcmd_open();
+		err = fd < 0 ? fd : 0;
+	}
+	while (!err && seconds() < end) {
+		for (unsigned int i = 0; i < 100 && !err; i++, ++*asked)
+			err = ask_with_command();
+	}
+	_exit(err ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+static void measure_throughput(unsigned int processes, bool own_file)
+{
+	double start = seconds(), end = start + THROUGHPUT_SECONDS;
+	uint64_t total = 0;
+	int status, failed = 0;
+
+	for (unsigned int i = 0; i < processes; i++)
+		*asked_by(i) = 0;
+	for (unsigned int i = 0; i < processes; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			ask_until(end, own_file, asked_by(i));
+		failed |= child < 0;
+	}
+	while (wait(&status) > 0)
+		failed |= status;
+	for (unsigned int i = 0; i < processes; i++)
+		total += *asked_by(i);
+	if (failed)
+		printf("%s_%u - failed\n", own_file ? "separate" : "same", processes);
+	else
+		printf("%s_%u %.0f\n", own_file ? "separate" : "same", processes,
+		       total / (seconds() - start));
+}
+
+static void measure_all_throughput(void)
+{
+	counts = mmap(NULL, MOST_PROCESSES * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check("shared memory", counts == MAP_FAILED ? -errno : 0);
+	for (unsigned int processes = 1; processes <= MOST_PROCESSES; processes *= 2) {
+		measure_throughput(processes, true);
+		measure_throughput(processes, false);
+	}
+}
+
+int main(int argc, char *argv[])
 {
 	int logged;
 
-	setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	set_up();
+	if (argc == 2 && !strcmp(argv[1], "throughput")) {
+		measure_all_throughput();
+		return EXIT_SUCCESS;
+	}
 
 	measure_call("getppid", ask_parent);
 	measure_call("ioctl_unknown", ask_unknown);
@@ -559,9 +628,8 @@ int main(void)
 	});
 	measure_mapping("mmap_resource", "munmap_resource", map_grants, 1);
 	measure_mapping("mmap_resource", "munmap_resource", map_grants, 32);
-	measure_frames(1);
-	measure_frames(64);
-	measure_frames(1024);
-	measure_frames(MANY_FRAMES);
+	check("a domain with memory", set_up_frames());
+	for (unsigned int nr = 1; nr <= MOST_FRAMES; nr *= 4)
+		measure_mapping("mmapbatch_v2", "munmap", map_frames, nr);
 	return EXIT_SUCCESS;
 }
