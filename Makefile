@@ -65,6 +65,10 @@ differential: setup
 check-toolstack: setup
 	@$(XENLAB) toolstack
 
+.PHONY: bench
+bench: setup
+	@$(XENLAB) bench
+
 .PHONY: mutants
 mutants: setup
 	@$(XENLAB) mutants
@@ -93,6 +97,7 @@ help:
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
+	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
 	@echo 'make lint      check the sources; silent when clean'
 	@echo 'make docs      build the documentation into build/html'
 	@echo 'make clean     remove all that was built and downloaded'

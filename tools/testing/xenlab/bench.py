@@ -226,7 +226,8 @@ def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path)
         "set datafile missing '?'",
         "set multiplot layout 2,1",
         "set title 'Instructions per frame, by frames in one request'",
-        "set logscale x 4; set logscale y",
+        "set logscale x 4; set logscale y; set rmargin 6",
+        "set xlabel 'frames'",
         "plot "
         + ", ".join(
             f"${what} using 1:{column} with linespoints title '{what} {driver}' noenhanced"
@@ -234,6 +235,7 @@ def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path)
             for column, driver in enumerate(DRIVERS, start=2)
         ),
         "unset logscale; set xrange [0.5:4.5]; set yrange [0:*]; set xtics 1",
+        "set xlabel 'processes'; set key bottom",
         "set title 'DM_NR_VCPUS a second, against one process; 2 processors' noenhanced",
         "plot "
         + ", ".join(
@@ -360,7 +362,7 @@ def run(
     for line in differing or [f"all numbers were the same in {runs} runs"] * (runs > 1):
         say(line)
     if write_document:
-        path = DOCUMENT / f"{options.arch.name}.rst"
+        path = DOCUMENT / f"{options.arch.name}.inc"
         host.directory(path.parent)
         path.write_text(document(rows, _describe(lab)), encoding="utf-8")
     host.say("how many requests processes make at the same time")

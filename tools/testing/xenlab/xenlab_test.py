@@ -16,6 +16,7 @@ from unittest import mock
 sys.dont_write_bytecode = True
 
 import arch
+import bench
 import console
 import cpio
 import debug
@@ -703,6 +704,71 @@ class DifferentialTest(unittest.TestCase):
         for text in ("a\t0\t1\n", "a\t0\t1\t \n", "a\t0\t1\twhy\na\t0\t1\twhy\n"):
             with self.assertRaises(differential.ListError):
                 differential.read_expected(text)
+
+
+BENCH = """\
+getppid 1119 1119 1119 1119
+ioctl_unknown 1403 1403 1403 1411
+xendevicemodel_nr_vcpus 5560 5560 5560 5568
+xc_domain_getinfo 3217 3217 3217 3217
+kernel_dm_op 658 658 658 658
+mmapbatch_v2_1 6000 6000 6000 6000
+mmapbatch_v2_64 64000 64000 64000 64000
+"""
+
+
+class BenchTest(unittest.TestCase):
+    """What the benchmark printed becomes a table, and is held against the goals."""
+
+    def rows(self, typed: int = 2100, getppid: int = 1119) -> list[bench.Row]:
+        stock = bench.parse(f"{BENCH}dm_nr_vcpus - ENOTTY\n")
+        ours = bench.parse(
+            f"{BENCH}dm_nr_vcpus {typed} {typed} {typed} {typed}\n".replace(
+                "1119", str(getppid)
+            )
+        )
+        return bench.table([stock], [ours])
+
+    def unmet(self, rows: list[bench.Row]) -> list[str]:
+        return [goal.what for goal in bench.goals(rows) if not goal.met]
+
+    def test_an_operation_that_stock_lacks_has_no_ratio(self) -> None:
+        row = self.rows()[-1]
+        self.assertEqual((row.name, row.stock, row.ours), ("dm_nr_vcpus", None, 2100))
+        self.assertIsNone(row.ratio)
+        self.assertRegex(bench.show([row])[1], r"dm_nr_vcpus +- +2100 +-")
+
+    def test_other_lines_are_refused(self) -> None:
+        for text in ("", "getppid 1 2 3\n", "getppid 1 2 3 x\n", "a warning\n"):
+            with self.assertRaises(Failure):
+                bench.parse(text)
+
+    def test_goals_are_kept_or_not(self) -> None:
+        self.assertEqual(self.unmet(self.rows()), [])
+        self.assertEqual(self.unmet(self.rows(getppid=1124)), [])
+        self.assertEqual(self.unmet(self.rows(getppid=1125)), ["getppid, against stock's"])
+        self.assertEqual(len(self.unmet(self.rows(typed=2400))), 3)
+
+    def test_what_was_not_measured_is_not_met(self) -> None:
+        rows = [row for row in self.rows() if row.name != "kernel_dm_op"]
+        (goal,) = (goal for goal in bench.goals(rows) if not goal.met)
+        self.assertIn("kernel_dm_op", goal.what)
+        self.assertIn("not measured", str(goal))
+
+    def test_runs_that_differ_are_named(self) -> None:
+        runs = [bench.parse("a 1 1 2 3\nb 1 1 2 3\n"), bench.parse("a 1 1 2 9\nb 1 1 4 9\n")]
+        self.assertEqual(bench.unequal(runs), ["b: 2, 4"])
+        self.assertEqual(bench.table(runs, runs)[1].ours, 2)
+
+    def test_plots_have_costs_per_frame(self) -> None:
+        rows = self.rows()
+        self.assertEqual(
+            bench.growth(rows, "mmapbatch_v2"), [(1, 6000, 6000), (64, 1000, 1000)]
+        )
+        rates = bench.parse_throughput("same_1 500\nsame_2 900\n")
+        script = bench.gnuplot(rows, rates, "dumb", Path("plot"))
+        self.assertIn("\n64 1000.0 1000.0\n", script)
+        self.assertIn("\n2 1.800\n", script)
 
 
 class ToolstackTest(unittest.TestCase):
