@@ -152,8 +152,8 @@ static long privcmd_run(struct privcmd_file *file,
 	if (command->access == PRIVCMD_UNRESTRICTED && privcmd_restricted(file))
 		return -EPERM;
 
-	/* The table bounds the size: no need to find @arg's for each call. */
-	if (_copy_from_user(&arg, uarg, _IOC_SIZE(command->cmd)))
+	/* COMMAND() sees to it that it fits. */
+	if (copy_from_user(&arg, uarg, _IOC_SIZE(command->cmd)))
 		return -EFAULT;
 
 	if (command->check)
@@ -171,7 +171,7 @@ static long privcmd_run(struct privcmd_file *file,
 	if (ret == PRIVCMD_DONE)
 		return 0;
 
-	if (_copy_to_user(uarg + command->out, (void *)&arg + command->out, command->out_size))
+	if (copy_to_user(uarg + command->out, (void *)&arg + command->out, command->out_size))
 		return -EFAULT;
 	return 0;
 }
