@@ -90,9 +90,10 @@ def parse(text: str) -> Record:
 
 
 def _cost(records: Sequence[Record], name: str) -> int | None:
-    """The least of several runs' medians: what came in between only adds."""
+    """The least that was ever counted: what comes in between only adds."""
     figures = [record.get(name) for record in records]
-    return min((item.p50 for item in figures if isinstance(item, Figure)), default=None)
+    counts = (item.minimum for item in figures if isinstance(item, Figure))
+    return min(counts, default=None)
 
 
 def table(stock: Sequence[Record], ours: Sequence[Record]) -> list[Row]:
@@ -115,7 +116,7 @@ def unequal(runs: Sequence[Record]) -> list[str]:
     lines = []
     for name in runs[0]:
         results = [record.get(name) for record in runs]
-        costs = [item.p50 if isinstance(item, Figure) else item for item in results]
+        costs = [item.minimum if isinstance(item, Figure) else item for item in results]
         if len(set(costs)) > 1:
             lines.append(f"{name}: {', '.join(map(str, costs))}")
     return lines

@@ -756,8 +756,8 @@ class BenchTest(unittest.TestCase):
         self.assertIn("not measured", str(goal))
 
     def test_runs_that_differ_are_named(self) -> None:
-        runs = [bench.parse("a 1 1 2 3\nb 1 1 2 3\n"), bench.parse("a 1 1 2 9\nb 1 1 4 9\n")]
-        self.assertEqual(bench.unequal(runs), ["b: 2, 4"])
+        runs = [bench.parse("a 1 1 2 3\nb 4 5 6 7\n"), bench.parse("a 1 1 2 9\nb 2 5 6 7\n")]
+        self.assertEqual(bench.unequal(runs), ["b: 4, 2"])
         self.assertEqual(bench.table(runs, runs)[1].ours, 2)
 
     def test_plots_have_costs_per_frame(self) -> None:
