@@ -178,7 +178,9 @@ def show(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def growth(rows: Sequence[Row], what: str) -> list[tuple[int, float | None, float | None]]:
+def growth(
+    rows: Sequence[Row], what: str
+) -> list[tuple[int, float | None, float | None]]:
     """Returns what each frame costs, by the number of frames in one request."""
     found = []
     for row in rows:
@@ -192,7 +194,10 @@ def growth(rows: Sequence[Row], what: str) -> list[tuple[int, float | None, floa
     return sorted(found)
 
 
-# Requests per second, by how the processes share the file and their number.
+# The curves' titles; what the machine itself makes of processes is for comparison.
+_LOADS = {"separate": "separate files", "same": "same file", "getppid": "getppid"}
+
+# Calls per second, by what is called and the number of processes.
 Throughput = Mapping[str, Mapping[int, float]]
 
 
@@ -200,7 +205,7 @@ def parse_throughput(text: str) -> Throughput:
     """Reads what the program printed about processes at the same time."""
     rates: dict[str, dict[int, float]] = {}
     for line in text.splitlines():
-        match = re.fullmatch(r"(separate|same)_(\d+) (\d+)", line)
+        match = re.fullmatch(r"(separate|same|getppid)_(\d+) (\d+)", line)
         if match is None:
             raise Failure(Status.COMMAND, f"not a line of the benchmark: {line}")
         rates.setdefault(match[1], {})[int(match[2])] = float(match[3])
@@ -240,7 +245,7 @@ def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path)
         "set title 'DM_NR_VCPUS a second, against one process; 2 processors' noenhanced",
         "plot "
         + ", ".join(
-            f"${how} using 1:2 with linespoints title '{how} file' noenhanced"
+            f"${how} using 1:2 with linespoints title '{_LOADS[how]}'"
             for how in rates
         ),
         "unset multiplot",

@@ -765,7 +765,7 @@ class BenchTest(unittest.TestCase):
         self.assertEqual(
             bench.growth(rows, "mmapbatch_v2"), [(1, 6000, 6000), (64, 1000, 1000)]
         )
-        rates = bench.parse_throughput("same_1 500\nsame_2 900\n")
+        rates = bench.parse_throughput("getppid_1 7\nsame_1 500\nsame_2 900\n")
         script = bench.gnuplot(rows, rates, "dumb", Path("plot"))
         self.assertIn("\n64 1000.0 1000.0\n", script)
         self.assertIn("\n2 1.800\n", script)

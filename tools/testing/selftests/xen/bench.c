@@ -127,7 +127,7 @@ static size_t extents_size;
 /* What each process counted, in a page of its own so that none slows another. */
 static char *counts;
 
-static uint64_t *asked_by(unsigned int process)
+static uint64_t *calls_by(unsigned int process)
 {
 	return (uint64_t *)(counts + process * PAGE);
 }
@@ -536,56 +536,67 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/* One of several processes: asks until the time is over, and tells how often. */
-static void ask_until(double end, bool own_file, uint64_t *asked)
+struct load {
+	const char *name;
+	step call;
+	bool own_file;
+};
+
+/* One of several processes: calls until the time is over, and tells how often. */
+static void call_until(double end, const struct load *load, uint64_t *calls)
 {
 	int err = 0;
 
-	if (own_file) {
+	if (load->own_file) {
 		fd = privcmd_open();
 		err = fd < 0 ? fd : 0;
 	}
 	while (!err && seconds() < end) {
-		for (unsigned int i = 0; i < 100 && !err; i++, ++*asked)
-			err = ask_with_command();
+		for (unsigned int i = 0; i < 100 && !err; i++, ++*calls)
+			err = load->call();
 	}
 	_exit(err ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-static void measure_throughput(unsigned int processes, bool own_file)
+static void measure_throughput(const struct load *load, unsigned int processes)
 {
 	double start = seconds(), end = start + THROUGHPUT_SECONDS;
 	uint64_t total = 0;
 	int status, failed = 0;
 
 	for (unsigned int i = 0; i < processes; i++)
-		*asked_by(i) = 0;
+		*calls_by(i) = 0;
 	for (unsigned int i = 0; i < processes; i++) {
 		pid_t child = fork();
 
 		if (!child)
-			ask_until(end, own_file, asked_by(i));
+			call_until(end, load, calls_by(i));
 		failed |= child < 0;
 	}
 	while (wait(&status) > 0)
 		failed |= status;
+	check(load->name, failed ? -EPROTO : 0);
 	for (unsigned int i = 0; i < processes; i++)
-		total += *asked_by(i);
-	if (failed)
-		printf("%s_%u - failed\n", own_file ? "separate" : "same", processes);
-	else
-		printf("%s_%u %.0f\n", own_file ? "separate" : "same", processes,
-		       total / (seconds() - start));
+		total += *calls_by(i);
+	printf("%s_%u %.0f\n", load->name, processes, total / (seconds() - start));
 }
 
 static void measure_all_throughput(void)
 {
+	static const struct load loads[] = {
+		{ "separate", ask_with_command, true },
+		{ "same", ask_with_command, false },
+		/* What the machine itself makes of so many processes. */
+		{ "getppid", ask_parent, false },
+		{},
+	};
+
 	counts = mmap(NULL, MOST_PROCESSES * PAGE, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check("shared memory", counts == MAP_FAILED ? -errno : 0);
 	for (unsigned int processes = 1; processes <= MOST_PROCESSES; processes *= 2) {
-		measure_throughput(processes, true);
-		measure_throughput(processes, false);
+		for (const struct load *load = loads; load->name; load++)
+			measure_throughput(load, processes);
 	}
 }
 
