@@ -404,7 +404,7 @@ TEST_F_TIMEOUT(served, from_its_own_copy_of_a_request, 100)
 	pid_t worker = self->emulator.worker;
 
 	ASSERT_TRUE(stop(worker));
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 2; i++) {
 		int vcpu = step(worker, self->slots);
 
 		ASSERT_LE(0, vcpu);
