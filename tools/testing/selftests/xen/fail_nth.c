@@ -698,13 +698,13 @@ FIXTURE_VARIANT_ADD(fail_nth, ioeventfd) {
 	},
 };
 
-/* It takes ACPI, which the machines without PV domains lack. */
+/* No such device, or a kernel that lacks the command. */
 FIXTURE_VARIANT_ADD(fail_nth, pcidev_get_gsi) {
 	.request = {
 		.name = "pcidev_get_gsi",
 		.prepare = gsi,
 		.cmd = IOCTL_PRIVCMD_PCIDEV_GET_GSI,
-		.result = -ENOTTY,
+		.result = -EINVAL,
 		.or_result = -ENOTTY,
 	},
 };
@@ -787,7 +787,8 @@ TEST_F(fail_nth, of_each_point)
 		return;
 	EXPECT_LE(request->copies, copies);
 	EXPECT_LE(request->allocations, all - copies);
-	if (!request->allocations)
+	/* What the kernel's own system calls do besides varies. */
+	if (!request->allocations && !request->make)
 		EXPECT_EQ(0, all - copies);
 }
 
