@@ -243,6 +243,11 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
+def _heed_interrupts() -> None:
+    """In a child before exec: a shell starts background jobs deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def _started() -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """Starts a run that would last, and waits until QEMU is there."""
@@ -250,6 +255,7 @@ def _started() -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
         [sys.executable, str(XENLAB), *_run("--", "sleep 1000")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=_heed_interrupts,
     ) as child:
         try:
             _wait(lambda: bool(_children(child.pid)), 30)
