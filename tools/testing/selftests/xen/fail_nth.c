@@ -777,18 +777,19 @@ TEST_F(fail_nth, of_each_point)
 	all = sweep(_metadata, request, true);
 	ASSERT_TRUE(set_up_injection(false));
 	copies = sweep(_metadata, request, false);
+	EXPECT_LT(all, MAX_FAULTS - 1);
+	/* What munmap() itself allocates and copies varies from run to run. */
+	if (request->effect == UNMAPS)
+		return;
+	EXPECT_LE(copies, all);
 	fprintf(stderr, "# fail_nth: %s: %u allocations, %u copies and the like\n",
 		request->name, all - copies, copies);
-
-	EXPECT_LT(all, MAX_FAULTS - 1);
-	EXPECT_LE(copies, all);
 	/* That the kernel does not know how is found out first. */
 	if (!runs_through && request->cmd == IOCTL_PRIVCMD_MMAP)
 		return;
 	EXPECT_LE(request->copies, copies);
 	EXPECT_LE(request->allocations, all - copies);
-	/* What the kernel's own system calls do besides varies. */
-	if (!request->allocations && !request->make)
+	if (!request->allocations)
 		EXPECT_EQ(0, all - copies);
 }
 
