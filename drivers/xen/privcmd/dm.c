@@ -28,7 +28,7 @@ MODULE_PARM_DESC(dm_op_buf_max_size, "Maximum size of one buffer of a DM_OP, in 
 /* Xen takes no more buffers for one operation. */
 #define MAX_COPIED_BUFS 2
 
-/* Copying costs less than pinning up to here; every operation is smaller. */
+/* Larger buffers are pinned; a struct xen_dm_op is smaller. */
 #define MAX_COPIED_SIZE 64
 
 /* The user pages that hold a DM_OP's buffers, kept in place for the hypercall. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * IOCTL_PRIVCMD_PCIDEV_GET_GSI: of a device that is passed to a domain; here
- * there is none.  Linux before 6.13 does not know the command at all, and then
+ * there is none.  Linux 6.12 and older do not know the command at all, and then
  * this driver does not either.
  */
 
