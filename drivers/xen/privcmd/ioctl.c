@@ -6,7 +6,6 @@
 #include <linux/compat.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
-#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "privcmd.h"
@@ -45,7 +44,7 @@ enum privcmd_access {
 
 /**
  * struct privcmd_command - One command of the device, a row of the table.
- * @cmd: its number, which also says how large its argument is.
+ * @size: its argument's size in bytes.
  * @access: what it may do on a restricted file.
  * @available: why this kernel cannot run it at all, asked before the argument is
  *	looked at; 0 if it can.
@@ -61,7 +60,7 @@ enum privcmd_access {
  *	negative errno.
  */
 struct privcmd_command {
-	unsigned int cmd;
+	u8 size;
 	enum privcmd_access access;
 	int (*available)(void);
 	int (*check)(const union privcmd_arg *arg);
@@ -72,73 +71,35 @@ struct privcmd_command {
 	long (*run)(struct privcmd_file *file, union privcmd_arg *arg);
 };
 
-/* A kernel without XEN_PRIVCMD_EVENTFD knows the commands but cannot run them. */
-static int privcmd_no_eventfds(void)
+/* Sizes that the processor reads at once take less than a copy. */
+static __always_inline int copy_in(union privcmd_arg *arg, const void __user *uarg, size_t size)
 {
-	return -EOPNOTSUPP;
-}
-
-#define COMMAND(_name, _member, _run, ...)					\
-	[_IOC_NR(IOCTL_PRIVCMD_##_name)] = {					\
-		.cmd = IOCTL_PRIVCMD_##_name +					\
-		       BUILD_BUG_ON_ZERO(_IOC_SIZE(IOCTL_PRIVCMD_##_name) !=	\
-					 sizeof_field(union privcmd_arg, _member)), \
-		.run = _run,							\
-		__VA_ARGS__							\
+	switch (size) {
+	case sizeof(u16):
+		return get_user(*(u16 *)arg, (const u16 __user *)uarg);
+	case sizeof(u64):
+		return get_user(*(u64 *)arg, (const u64 __user *)uarg);
+	default:
+		return copy_from_user(arg, uarg, size) ? -EFAULT : 0;
 	}
-
-static const struct privcmd_command privcmd_commands[] = {
-	COMMAND(HYPERCALL, hypercall, privcmd_hypercall,
-		.access = PRIVCMD_UNRESTRICTED),
-	COMMAND(MMAP, mmap, privcmd_mmap_entries,
-		.available = privcmd_mmap_available,
-		.target = offsetof(struct privcmd_mmap, dom)),
-	COMMAND(MMAPBATCH, mmapbatch, privcmd_mmapbatch,
-		.check = privcmd_mmapbatch_check,
-		.target = offsetof(struct privcmd_mmapbatch, dom)),
-	COMMAND(MMAPBATCH_V2, mmapbatch_v2, privcmd_mmapbatch_v2,
-		.check = privcmd_mmapbatch_v2_check,
-		.target = offsetof(struct privcmd_mmapbatch_v2, dom)),
-	COMMAND(DM_OP, dm_op, privcmd_dm_op,
-		.check = privcmd_dm_op_check,
-		.target = offsetof(struct privcmd_dm_op, dom)),
-	COMMAND(RESTRICT, restrict_to, privcmd_restrict,
-		.access = PRIVCMD_ANY,
-		.compat = true),
-	COMMAND(MMAP_RESOURCE, mmap_resource, privcmd_mmap_resource,
-		.target = offsetof(struct privcmd_mmap_resource, dom),
-		.out = offsetof(struct privcmd_mmap_resource, num),
-		.out_size = sizeof_field(struct privcmd_mmap_resource, num)),
-	COMMAND(IRQFD, irqfd, NULL,
-		.available = privcmd_no_eventfds),
-	COMMAND(IOEVENTFD, ioeventfd, NULL,
-		.available = privcmd_no_eventfds),
-	COMMAND(PCIDEV_GET_GSI, pcidev_get_gsi, privcmd_pcidev_get_gsi,
-		.available = privcmd_pcidev_available,
-		.access = PRIVCMD_UNRESTRICTED,
-		.out = offsetof(struct privcmd_pcidev_get_gsi, gsi),
-		.out_size = sizeof_field(struct privcmd_pcidev_get_gsi, gsi)),
-	COMMAND(DM_NR_VCPUS, dm_nr_vcpus, privcmd_dm_nr_vcpus,
-		.target = offsetof(struct privcmd_dm_nr_vcpus, dom),
-		.out = offsetof(struct privcmd_dm_nr_vcpus, vcpus),
-		.out_size = sizeof_field(struct privcmd_dm_nr_vcpus, vcpus),
-		.compat = true),
-};
-
-static const struct privcmd_command *privcmd_find(unsigned int cmd)
-{
-	const struct privcmd_command *command;
-	unsigned int nr = _IOC_NR(cmd);
-
-	if (nr >= ARRAY_SIZE(privcmd_commands))
-		return NULL;
-
-	command = &privcmd_commands[array_index_nospec(nr, ARRAY_SIZE(privcmd_commands))];
-	return command->cmd == cmd ? command : NULL;
 }
 
-static long privcmd_run(struct privcmd_file *file,
-			const struct privcmd_command *command, void __user *uarg)
+static __always_inline int copy_out(void __user *uout, const void *out, size_t size)
+{
+	switch (size) {
+	case sizeof(u32):
+		return put_user(*(const u32 *)out, (u32 __user *)uout);
+	case sizeof(u64):
+		return put_user(*(const u64 *)out, (u64 __user *)uout);
+	default:
+		return copy_to_user(uout, out, size) ? -EFAULT : 0;
+	}
+}
+
+/* Inlined for each row, which is a constant: what the row leaves out costs nothing. */
+static __always_inline long privcmd_run(struct privcmd_file *file,
+					const struct privcmd_command *command,
+					void __user *uarg)
 {
 	union privcmd_arg arg;
 	const domid_t *target = (void *)&arg + command->target;
@@ -152,8 +113,7 @@ static long privcmd_run(struct privcmd_file *file,
 	if (command->access == PRIVCMD_UNRESTRICTED && privcmd_restricted(file))
 		return -EPERM;
 
-	/* COMMAND() sees to it that it fits. */
-	if (copy_from_user(&arg, uarg, _IOC_SIZE(command->cmd)))
+	if (copy_in(&arg, uarg, command->size))
 		return -EFAULT;
 
 	if (command->check)
@@ -171,29 +131,93 @@ static long privcmd_run(struct privcmd_file *file,
 	if (ret == PRIVCMD_DONE)
 		return 0;
 
-	if (copy_to_user(uarg + command->out, (void *)&arg + command->out, command->out_size))
-		return -EFAULT;
-	return 0;
+	return copy_out(uarg + command->out, (void *)&arg + command->out, command->out_size);
+}
+
+/* A kernel without XEN_PRIVCMD_EVENTFD knows the commands but cannot run them. */
+static int privcmd_no_eventfds(void)
+{
+	return -EOPNOTSUPP;
+}
+
+/* The value of a row of the table. */
+#define COMMAND(_name, _member, _run, ...)					\
+({										\
+	static const struct privcmd_command command = {				\
+		.size = _IOC_SIZE(IOCTL_PRIVCMD_##_name),			\
+		.run = _run,							\
+		__VA_ARGS__							\
+	};									\
+										\
+	static_assert(_IOC_SIZE(IOCTL_PRIVCMD_##_name) ==			\
+		      sizeof_field(union privcmd_arg, _member));		\
+	compat && !command.compat ? -ENOTTY : privcmd_run(file, &command, uarg); \
+})
+
+/* The table of commands. */
+static long privcmd_dispatch(struct privcmd_file *file, unsigned int cmd, void __user *uarg,
+			     bool compat)
+{
+	switch (cmd) {
+	case IOCTL_PRIVCMD_HYPERCALL:
+		return COMMAND(HYPERCALL, hypercall, privcmd_hypercall,
+			       .access = PRIVCMD_UNRESTRICTED);
+	case IOCTL_PRIVCMD_MMAP:
+		return COMMAND(MMAP, mmap, privcmd_mmap_entries,
+			       .available = privcmd_mmap_available,
+			       .target = offsetof(struct privcmd_mmap, dom));
+	case IOCTL_PRIVCMD_MMAPBATCH:
+		return COMMAND(MMAPBATCH, mmapbatch, privcmd_mmapbatch,
+			       .check = privcmd_mmapbatch_check,
+			       .target = offsetof(struct privcmd_mmapbatch, dom));
+	case IOCTL_PRIVCMD_MMAPBATCH_V2:
+		return COMMAND(MMAPBATCH_V2, mmapbatch_v2, privcmd_mmapbatch_v2,
+			       .check = privcmd_mmapbatch_v2_check,
+			       .target = offsetof(struct privcmd_mmapbatch_v2, dom));
+	case IOCTL_PRIVCMD_DM_OP:
+		return COMMAND(DM_OP, dm_op, privcmd_dm_op,
+			       .check = privcmd_dm_op_check,
+			       .target = offsetof(struct privcmd_dm_op, dom));
+	case IOCTL_PRIVCMD_RESTRICT:
+		return COMMAND(RESTRICT, restrict_to, privcmd_restrict,
+			       .access = PRIVCMD_ANY,
+			       .compat = true);
+	case IOCTL_PRIVCMD_MMAP_RESOURCE:
+		return COMMAND(MMAP_RESOURCE, mmap_resource, privcmd_mmap_resource,
+			       .target = offsetof(struct privcmd_mmap_resource, dom),
+			       .out = offsetof(struct privcmd_mmap_resource, num),
+			       .out_size = sizeof_field(struct privcmd_mmap_resource, num));
+	case IOCTL_PRIVCMD_IRQFD:
+		return COMMAND(IRQFD, irqfd, NULL,
+			       .available = privcmd_no_eventfds);
+	case IOCTL_PRIVCMD_IOEVENTFD:
+		return COMMAND(IOEVENTFD, ioeventfd, NULL,
+			       .available = privcmd_no_eventfds);
+	case IOCTL_PRIVCMD_PCIDEV_GET_GSI:
+		return COMMAND(PCIDEV_GET_GSI, pcidev_get_gsi, privcmd_pcidev_get_gsi,
+			       .available = privcmd_pcidev_available,
+			       .access = PRIVCMD_UNRESTRICTED,
+			       .out = offsetof(struct privcmd_pcidev_get_gsi, gsi),
+			       .out_size = sizeof_field(struct privcmd_pcidev_get_gsi, gsi));
+	case IOCTL_PRIVCMD_DM_NR_VCPUS:
+		return COMMAND(DM_NR_VCPUS, dm_nr_vcpus, privcmd_dm_nr_vcpus,
+			       .target = offsetof(struct privcmd_dm_nr_vcpus, dom),
+			       .out = offsetof(struct privcmd_dm_nr_vcpus, vcpus),
+			       .out_size = sizeof_field(struct privcmd_dm_nr_vcpus, vcpus),
+			       .compat = true);
+	default:
+		return -ENOTTY;
+	}
 }
 
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	const struct privcmd_command *command = privcmd_find(cmd);
-
-	if (!command)
-		return -ENOTTY;
-
-	return privcmd_run(file->private_data, command, (void __user *)arg);
+	return privcmd_dispatch(file->private_data, cmd, (void __user *)arg, false);
 }
 
 #ifdef CONFIG_COMPAT
 long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	const struct privcmd_command *command = privcmd_find(cmd);
-
-	if (!command || !command->compat)
-		return -ENOTTY;
-
-	return privcmd_run(file->private_data, command, compat_ptr(arg));
+	return privcmd_dispatch(file->private_data, cmd, compat_ptr(arg), true);
 }
 #endif

@@ -26,6 +26,27 @@ struct privcmd_file {
 };
 
 /**
+ * privcmd_restricted() - Is the file restricted to a domain?
+ * @file: the file.
+ */
+static inline bool privcmd_restricted(const struct privcmd_file *file)
+{
+	return atomic_read(&file->domid) != DOMID_INVALID;
+}
+
+/**
+ * privcmd_may_target() - May a request of the file name this domain?
+ * @file: the file.
+ * @domid: the domain.
+ */
+static inline bool privcmd_may_target(const struct privcmd_file *file, domid_t domid)
+{
+	int allowed = atomic_read(&file->domid);
+
+	return allowed == DOMID_INVALID || allowed == domid;
+}
+
+/**
  * union privcmd_arg - A command's argument, in the kernel's copy.
  * @hypercall: of HYPERCALL.
  * @mmap: of MMAP.
@@ -63,8 +84,6 @@ long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 int privcmd_restrict_init(void);
 void privcmd_restrict_exit(void);
 int privcmd_restrict_open(struct privcmd_file *file);
-bool privcmd_restricted(const struct privcmd_file *file);
-bool privcmd_may_target(const struct privcmd_file *file, domid_t domid);
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* hypercall.c */

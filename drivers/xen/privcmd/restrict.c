@@ -120,27 +120,6 @@ int privcmd_restrict_open(struct privcmd_file *file)
 }
 
 /**
- * privcmd_restricted() - Is the file restricted to a domain?
- * @file: the file.
- */
-bool privcmd_restricted(const struct privcmd_file *file)
-{
-	return atomic_read(&file->domid) != DOMID_INVALID;
-}
-
-/**
- * privcmd_may_target() - May a request of the file name this domain?
- * @file: the file.
- * @domid: the domain.
- */
-bool privcmd_may_target(const struct privcmd_file *file, domid_t domid)
-{
-	int allowed = atomic_read(&file->domid);
-
-	return allowed == DOMID_INVALID || allowed == domid;
-}
-
-/**
  * privcmd_restrict() - RESTRICT: tie the file to one domain for good.
  * @file: the file; all its duplicates share the restriction.
  * @arg: the domain.
