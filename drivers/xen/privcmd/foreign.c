@@ -25,6 +25,9 @@
 /* Frames that go to the hypervisor at a time; their errors take their place. */
 #define BATCH (PAGE_SIZE / sizeof(xen_pfn_t))
 
+/* So few are kept on the stack. */
+#define FEW 16
+
 /* Those for which an auto-translated kernel names the places at a time. */
 #define PLACES 64
 
@@ -319,7 +322,10 @@ static int map_frames(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t *frames)
 	if (!vma)
 		return -EINVAL;
 
-	ret = privcmd_mapping_claim(vma, addr, nr_pages);
+	/* A batch that lacked page tables half-way could not tell which frames failed. */
+	ret = privcmd_mapping_populate(vma, addr, nr_pages);
+	if (!ret)
+		ret = privcmd_mapping_claim(vma, addr, nr_pages);
 	if (ret)
 		return ret;
 
@@ -382,35 +388,16 @@ static int clear_errors(const struct privcmd_mmapbatch_v2 *req)
 	return walk_array(req->err, array_size(req->num, sizeof(*req->err)), clear_part);
 }
 
-static long map_batch(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t __user *v1)
+static long map_copied(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t *frames,
+		       xen_pfn_t __user *v1)
 {
-	unsigned long nr_pages = DIV_ROUND_UP(req->num, XEN_PFN_PER_PAGE);
 	struct mm_struct *mm = current->mm;
 	int ret = 0, failed;
-	bool fits;
 
-	if (!req->num)
-		return -EINVAL;
-
-	/* What the kernel holds for a request is bounded by its mapping. */
-	mmap_read_lock(mm);
-	fits = lookup_for_batch(req->addr, nr_pages);
-	mmap_read_unlock(mm);
-
-	xen_pfn_t *frames __free(kvfree) =
-		fits ? copy_array(req->arr, req->num, sizeof(*frames)) : NULL;
-	if (IS_ERR(frames))
-		return PTR_ERR(frames);
-
-	if (!fits)
-		ret = check_array(req->arr, req->num, sizeof(*frames));
-	if (!ret && !v1)
+	if (!v1)
 		ret = clear_errors(req);
 	if (ret)
 		return ret;
-
-	if (!fits)
-		return -EINVAL;
 
 	mmap_write_lock(mm);
 	failed = map_frames(req, frames);
@@ -424,6 +411,37 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t __user *
 		return ret;
 
 	return failed == -ENOENT ? failed : 0;
+}
+
+static long map_batch(const struct privcmd_mmapbatch_v2 *req, xen_pfn_t __user *v1)
+{
+	unsigned long nr_pages = DIV_ROUND_UP(req->num, XEN_PFN_PER_PAGE);
+	struct mm_struct *mm = current->mm;
+	xen_pfn_t few[FEW];
+	bool fits;
+
+	if (!req->num)
+		return -EINVAL;
+
+	if (req->num <= FEW) {
+		if (copy_from_user(few, req->arr, req->num * sizeof(*few)))
+			return -EFAULT;
+		return map_copied(req, few, v1);
+	}
+
+	/* What the kernel holds for a request is bounded by its mapping. */
+	mmap_read_lock(mm);
+	fits = lookup_for_batch(req->addr, nr_pages);
+	mmap_read_unlock(mm);
+	if (!fits)
+		return check_array(req->arr, req->num, sizeof(*few)) ?:
+		       (v1 ? 0 : clear_errors(req)) ?: -EINVAL;
+
+	xen_pfn_t *frames __free(kvfree) = copy_array(req->arr, req->num, sizeof(*frames));
+	if (IS_ERR(frames))
+		return PTR_ERR(frames);
+
+	return map_copied(req, frames, v1);
 }
 
 /**

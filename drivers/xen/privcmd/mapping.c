@@ -38,6 +38,9 @@ struct privcmd_mapping {
 	struct page *pages[];
 };
 
+/* The owner of every mapping of a PV caller: it has nothing to give back. */
+static struct privcmd_mapping borrows_nothing;
+
 /*
  * The place in the file of every mapping.  It means nothing for this device;
  * that no mmap() may ask for it tells the kernel's search for a new address
@@ -64,7 +67,7 @@ static void privcmd_vma_close(struct vm_area_struct *vma)
 	struct privcmd_mapping *mapping = vma->vm_private_data;
 	unsigned long first, end;
 
-	if (!mapping)
+	if (!mapping || !mapping->nr)
 		return;
 
 	for (first = 0; first < mapping->nr; first = end + 1) {
@@ -181,9 +184,11 @@ static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
 
 static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma)
 {
-	bool borrows = xen_feature(XENFEAT_auto_translated_physmap);
-	unsigned long nr = borrows ? vma_pages(vma) : 0;
+	unsigned long nr = vma_pages(vma);
 	struct privcmd_mapping *mapping;
+
+	if (!xen_feature(XENFEAT_auto_translated_physmap))
+		return &borrows_nothing;
 
 	mapping = kvzalloc(struct_size(mapping, pages, nr),
 			   GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
@@ -220,6 +225,22 @@ static int borrow_pages(struct privcmd_mapping *mapping, unsigned long first, un
 }
 
 /**
+ * privcmd_mapping_populate() - Set up page tables for pages of a mapping.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @nr: number of pages, all of which lie in the mapping; 1 or more.
+ *
+ * Frames can be entered then without allocating more.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int privcmd_mapping_populate(struct vm_area_struct *vma, unsigned long addr, unsigned long nr)
+{
+	return apply_to_page_range(vma->vm_mm, addr & PAGE_MASK, nr << PAGE_SHIFT, NULL, NULL);
+}
+
+/**
  * privcmd_mapping_claim() - Make pages of a mapping ready for foreign frames.
  * @vma: the mapping.
  * @addr: the first page.
@@ -233,8 +254,7 @@ int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsign
 	struct privcmd_mapping *mapping = vma->vm_private_data;
 	int err = 0;
 
-	/* Sets up the page tables too, so that no batch can lack them half-way. */
-	if (nr)
+	if (mapping && nr)
 		err = apply_to_page_range(vma->vm_mm, addr & PAGE_MASK, nr << PAGE_SHIFT,
 					  pte_is_free, NULL);
 	if (err)

@@ -116,6 +116,7 @@ unsigned long privcmd_get_unmapped_area(struct file *file, unsigned long addr,
 					unsigned long flags);
 struct vm_area_struct *privcmd_mapping_lookup(unsigned long addr, u64 nr);
 bool privcmd_mapping_empty(const struct vm_area_struct *vma);
+int privcmd_mapping_populate(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
 int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
 struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned long addr);
 void privcmd_mapping_places(struct page **pages, xen_pfn_t *places, unsigned int nr);

@@ -16,6 +16,9 @@
 
 #include "privcmd.h"
 
+/* So many frames are kept on the stack. */
+#define FEW 32
+
 static int acquire(struct xen_mem_acquire_resource *resource)
 {
 	int ret;
@@ -97,6 +100,7 @@ long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
 		.type = req->type,
 		.id = req->id,
 	};
+	xen_pfn_t few[FEW] = {}, *frames = few;
 	struct mm_struct *mm = current->mm;
 	bool fits;
 	int ret;
@@ -113,18 +117,21 @@ long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
 	if (req->num > U32_MAX)
 		return -EINVAL;
 
-	/* What the kernel holds for a request is bounded by its mapping. */
-	mmap_read_lock(mm);
-	fits = privcmd_mapping_lookup(req->addr & PAGE_MASK,
-				      DIV_ROUND_UP_ULL(req->num, XEN_PFN_PER_PAGE));
-	mmap_read_unlock(mm);
-	if (!fits)
-		return -EINVAL;
+	xen_pfn_t *many __free(kvfree) = NULL;
+	if (req->num > FEW) {
+		/* What the kernel holds for a request is bounded by its mapping. */
+		mmap_read_lock(mm);
+		fits = privcmd_mapping_lookup(req->addr & PAGE_MASK,
+					      DIV_ROUND_UP_ULL(req->num, XEN_PFN_PER_PAGE));
+		mmap_read_unlock(mm);
+		if (!fits)
+			return -EINVAL;
 
-	xen_pfn_t *frames __free(kvfree) =
-		kvcalloc(req->num, sizeof(*frames), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!frames)
-		return -ENOMEM;
+		many = kvcalloc(req->num, sizeof(*many), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!many)
+			return -ENOMEM;
+		frames = many;
+	}
 
 	resource.frame = req->idx;
 	resource.nr_frames = req->num;

@@ -12,6 +12,9 @@
 /* More than the driver hands to the hypervisor at a time, twice over. */
 #define MANY 1100
 
+/* More than the driver keeps on its stack. */
+#define ON_HEAP 17
+
 /* What version 2 says of a frame that the domain does not have. */
 #define FRAME_ERROR (-EINVAL)
 
@@ -724,27 +727,33 @@ TEST_F(errors, of_v2_are_cleared_on_success)
 
 TEST_F(errors, of_v2_are_cleared_even_if_there_is_no_mapping)
 {
-	const int clear[PAGES] = {};
+	const xen_pfn_t frames[ON_HEAP] = {};
+	const int clear[ON_HEAP] = {};
 	int *err = (int *)self->page;
 
 	EXPECT_EQ(-EINVAL, map_batch_v2(self->target.fd, self->target.dom,
 					self->map + PAGE, PAGES, good, err));
-	EXPECT_EQ(0, memcmp(err, clear, sizeof(clear)));
+	EXPECT_EQ(0, memcmp(err, clear, PAGES * sizeof(*err)));
 	EXPECT_TRUE(is_untouched(err + PAGES, PAGE - PAGES * sizeof(*err)));
+	EXPECT_EQ(-EINVAL, map_batch_v2(self->target.fd, self->target.dom,
+					self->map, ON_HEAP, frames, err));
+	EXPECT_EQ(0, memcmp(err, clear, sizeof(clear)));
+	EXPECT_TRUE(is_untouched(err + ON_HEAP, PAGE - sizeof(clear)));
 }
 
 TEST_F(errors, of_v2_are_left_alone_if_the_frames_end_early)
 {
 	char *frames = map_file_as(-1, 1, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS);
-	const unsigned int num = 512;
+	const unsigned int nums[] = { PAGES, ON_HEAP };
 
 	ASSERT_NE(NULL, frames);
 	ASSERT_EQ(0, munmap(frames + PAGE, PAGE));
-	EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd, self->target.dom,
-					self->map, num,
-					(xen_pfn_t *)(frames + 8),
-					(int *)self->page));
+	for (unsigned int i = 0; i < 2; i++)
+		EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd, self->target.dom,
+						self->map, nums[i],
+						(xen_pfn_t *)(frames + PAGE) - nums[i] + 1,
+						(int *)self->page));
 	EXPECT_TRUE(is_untouched(self->page, PAGE));
 }
 

@@ -206,6 +206,21 @@ TEST_F(resource, shows_the_grant_table)
 	EXPECT_EQ(0, munmap(other, PAGES * PAGE));
 }
 
+/* So many frames are more than the driver keeps on its stack. */
+TEST_F(resource, is_mapped_whole)
+{
+	int size = query(self->fd, grants(self->dom, NULL, 0, 0));
+	char *map = map_file(self->fd, size);
+
+	ASSERT_LT(32, size);
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(0, map_grants(self->fd, self->dom, map, 0, size));
+	EXPECT_EQ(0, signal_of_writing(map));
+	EXPECT_EQ(0, signal_of_writing(map + (size - 1) * PAGE));
+	EXPECT_TRUE(neighbours_are_untouched(map, size));
+	EXPECT_EQ(0, munmap(map, size * PAGE));
+}
+
 TEST_F(resource, shows_the_ioreq_server)
 {
 	char *other = map_file(self->fd, IOREQ_PAGES);
