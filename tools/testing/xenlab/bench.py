@@ -18,6 +18,7 @@ import suite
 from failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/bench"
+MEMORY = "/opt/xen-selftests/bench_memory"
 DRIVERS = ("stock", "ours")
 RESULT = host.BUILD / "bench.json"
 PLOT = host.BUILD / "bench"
@@ -194,6 +195,42 @@ def growth(
     return sorted(found)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a call takes of it, in bytes: for longer, and at most at a time."""
+
+    held: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.held}/{self.most}"
+
+
+def parse_memory(text: str) -> dict[str, Memory | str]:
+    """Reads what the program printed about memory."""
+    record: dict[str, Memory | str] = {}
+    for line in text.splitlines():
+        name, *words = line.split()
+        if words[:1] == ["-"]:
+            record[name] = " ".join(words[1:])
+        elif len(words) == 2 and all(word.isdigit() for word in words):
+            record[name] = Memory(*map(int, words))
+        else:
+            raise Failure(Status.COMMAND, f"not a line of the benchmark: {line}")
+    return record
+
+
+def show_memory(
+    stock: Mapping[str, Memory | str], ours: Mapping[str, Memory | str]
+) -> list[str]:
+    """Returns the lines of the table of memory."""
+    width = max(len(name) for name in ours)
+    lines = [f"{'bytes held/at most':<{width}} {'stock':>17} {'ours':>17}"]
+    for name in ours:
+        lines.append(f"{name:<{width}} {stock[name]!s:>17} {ours[name]!s:>17}")
+    return lines
+
+
 # The curves' titles; what the machine itself makes of processes is for comparison.
 _LOADS = {"separate": "separate files", "same": "same file", "getppid": "getppid"}
 
@@ -301,6 +338,11 @@ class Lab:
         return parse(self.boot(replace(options, counted=True), command))
 
 
+    def memory(self, options: machine.Options) -> dict[str, Memory | str]:
+        """Looks at what memory calls take with one driver."""
+        return parse_memory(self.boot(options, MEMORY))
+
+
 def _write(rows: Sequence[Row]) -> None:
     operations = [
         {
@@ -315,9 +357,9 @@ def _write(rows: Sequence[Row]) -> None:
     RESULT.write_text(text, encoding="utf-8")
 
 
-def document(rows: Sequence[Row], machine_text: str) -> str:
-    """Returns the table as the documentation includes it."""
-    lines = [
+def document(lines: Sequence[str], machine_text: str) -> str:
+    """Returns the tables as the documentation includes them."""
+    text = [
         ".. SPDX-License-Identifier: GPL-2.0-only",
         "",
         ".. Written by 'xenlab.py bench --document'; not to be changed by hand.",
@@ -326,9 +368,9 @@ def document(rows: Sequence[Row], machine_text: str) -> str:
         "",
         "::",
         "",
-        *(f"    {line}" for line in show(rows)),
+        *(f"    {line}".rstrip() for line in lines),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(text) + "\n"
 
 
 def _describe(lab: Lab) -> str:
@@ -355,7 +397,9 @@ def run(
             records[driver].append(lab.measure(replace(options, driver=driver)))
     rows = table(records["stock"], records["ours"])
     _write(rows)
-    for line in show(rows):
+    memory = [lab.memory(replace(options, driver=driver)) for driver in DRIVERS]
+    tables = [*show(rows), "", *show_memory(*memory)]
+    for line in tables:
         say(line)
     for driver in DRIVERS:
         for line in left_out(records[driver]):
@@ -370,7 +414,7 @@ def run(
     if write_document:
         path = DOCUMENT / f"{options.arch.name}.inc"
         host.directory(path.parent)
-        path.write_text(document(rows, _describe(lab)), encoding="utf-8")
+        path.write_text(document(tables, _describe(lab)), encoding="utf-8")
     host.say("how many requests processes make at the same time")
     command = f"{PROGRAM} throughput"
     rates = parse_throughput(lab.boot(replace(options, driver="ours"), command))

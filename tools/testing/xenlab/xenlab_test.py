@@ -771,6 +771,16 @@ class BenchTest(unittest.TestCase):
         self.assertIn("\n2 1.800\n", script)
 
 
+    def test_memory_is_shown_for_both_drivers(self) -> None:
+        stock = bench.parse_memory("open 288 4384\ndm_nr_vcpus - ENOTTY\n")
+        ours = bench.parse_memory("open 288 4380\ndm_nr_vcpus 0 0\n")
+        _, first, second = bench.show_memory(stock, ours)
+        self.assertEqual(first.split(), ["open", "288/4384", "288/4380"])
+        self.assertEqual(second.split(), ["dm_nr_vcpus", "ENOTTY", "0/0"])
+        with self.assertRaisesRegex(Failure, "not a line of the benchmark: open 1"):
+            bench.parse_memory("open 1\n")
+
+
 class ToolstackTest(unittest.TestCase):
     """What the checks in dom0 reported is judged."""
 
