@@ -76,6 +76,8 @@ class Architecture:
     # More of QEMU's options.
     options: tuple[str, ...]
     xen_options: str
+    # What Debian's Xen lacks here, so that one is built.
+    xen_config: str
     kernel_options: str
     boot: Callable[[Boot], list[str]]
 
@@ -92,6 +94,7 @@ AMD64 = Architecture(
     cpus={"tcg": "qemu64,+svm,+npt", "kvm": "host"},
     options=("-no-reboot",),
     xen_options="console=com1",
+    xen_config="",
     kernel_options="earlyprintk=xen",
     boot=_modules,
 )
@@ -110,6 +113,7 @@ ARM64 = Architecture(
     cpus={"tcg": "cortex-a57"},
     options=(),
     xen_options="console=dtuart",
+    xen_config="CONFIG_EXPERT=y\nCONFIG_UNSUPPORTED=y\nCONFIG_IOREQ_SERVER=y\n",
     kernel_options="earlycon=xenboot",
     boot=_guest_loader,
 )

@@ -34,13 +34,37 @@ class Built:
         return [kmod.read(self.file(name), f"updates/{name}.ko") for name in MODULES]
 
 
-def make(what: str, cross: str, *arguments: str) -> None:
-    """Runs make with a compiler at hand."""
-    host.tool(f"{cross}gcc")
+# Makes this repository visible in another root directory, and runs a command there.
+IN_ROOT = """\
+set -e
+root=$1
+repo=$2
+shift 2
+mount --rbind /dev "$root/dev"
+mount --rbind /proc "$root/proc"
+mkdir -p "$root$repo"
+mount --rbind "$repo" "$root$repo"
+exec chroot "$root" "$@"
+"""
+
+
+def in_root(root: Path) -> list[str]:
+    """Returns what runs a command in another root directory, without being root."""
+    unshare = [host.tool("unshare"), "--map-root-user", "--mount"]
+    return [*unshare, "sh", "-c", IN_ROOT, "sh", str(root), str(host.REPO)]
+
+
+def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> None:
+    """Runs make with a compiler at hand, the host's or that of a root directory."""
+    if root is None:
+        host.tool(f"{cross}gcc")
+        words = [host.tool("make")]
+    else:
+        words = [*in_root(root), "make"]
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     # What an outer make hands on is meant for that one.
     clean = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    host.command(what, [host.tool("make"), jobs, *arguments], env=clean)
+    host.command(what, [*words, jobs, *arguments], env=clean)
 
 
 def modules(
@@ -48,6 +72,10 @@ def modules(
 ) -> Built:
     """Builds the modules for the kernel."""
     output = output or host.directory(host.BUILD / "modules") / trees.linux.name
+    kdir = fetch.kernel_headers(trees.linux)
+    root = trees.linux if fetch.is_root(trees.linux) else None
+    if root is not None:
+        kdir = Path("/") / kdir.relative_to(root)
     with host.locked("modules"):
         make(
             "building the modules",
@@ -55,10 +83,11 @@ def modules(
             trees.arch.cross,
             *("-C", str(source)),
             "modules",
-            f"KDIR={fetch.kernel_headers(trees.linux)}",
+            f"KDIR={kdir}",
             f"BUILD={output}",
             # It would take pahole, and nobody debugs these.
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
+            root=root,
         )
     built = Built(output)
     for name in (*MODULES, TEST_MODULE):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import build
 import cpio
-import fetch
 import host
 import image as images
 import ktap
 import machine
 import suite
+import versions
 from failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/differential"
@@ -95,7 +95,7 @@ def compare(
 
 def _record(options: machine.Options) -> Record:
     """Makes the requests with one driver; the record is kept below build/."""
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     built = build.modules(trees)
     files = cpio.Archive()
     suite.put(files, build.selftests(trees), built)

@@ -66,6 +66,9 @@ def only(directory: Path, pattern: str) -> Path:
 
 def _finish_linux(tree: Path) -> None:
     """Makes the headers usable where they lie, and checks that they fit."""
+    # Since Linux 7 a maintainer script would copy it from there.
+    for path in tree.glob("usr/lib/modules/*/vmlinuz"):
+        os.rename(path, tree / "boot" / f"vmlinuz-{path.parent.name}")
     image = only(tree, "boot/vmlinuz-*").name.removeprefix("vmlinuz-")
     headers = kernel_headers(tree)
     if headers.name.removeprefix("linux-headers-") != image:
@@ -78,8 +81,14 @@ def _finish_linux(tree: Path) -> None:
     text = makefile.read_text(encoding="utf-8")
     here = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))../"
     makefile.write_text(text.replace("/usr/src/", here), encoding="utf-8")
-    # The headers package depends on a compiler; the host's is used.
-    shutil.rmtree(tree / "usr/lib/gcc", ignore_errors=True)
+    if is_root(tree):
+        # What maintainer scripts and the kernel would make.
+        (tree / "usr/bin/awk").symlink_to("mawk")
+        for name in ("dev", "proc"):
+            (tree / name).mkdir(exist_ok=True)
+    else:
+        # The headers package depends on a compiler; the host's is used.
+        shutil.rmtree(tree / "usr/lib/gcc", ignore_errors=True)
 
 
 def _finish_xen(tree: Path) -> None:
@@ -153,11 +162,18 @@ class Trees:
     arch: Architecture
     linux: Path
     xen: Path
+    # A tree with a hypervisor that is not Debian's.
+    hypervisor: Path | None = None
 
 
 def hypervisor(trees: Trees) -> Path:
     """Returns the hypervisor's file."""
-    return only(trees.xen, trees.arch.xen)
+    return only(trees.hypervisor or trees.xen, trees.arch.xen)
+
+
+def is_root(linux_tree: Path) -> bool:
+    """Says whether modules are built with the tools in a LINUX tree itself."""
+    return (linux_tree / "usr/bin/make").exists()
 
 
 def kernel_version(tree: Path) -> str:
@@ -182,7 +198,9 @@ def kernel_source(tree: Path) -> Path:
     return only(tree, "linux-source-*")
 
 
-def sources(targets: str, running: str, wanted: str, more: str = "") -> str:
+def sources(
+    targets: str, running: str, wanted: str, more: str = "", types: str = "deb"
+) -> str:
     """Derives APT sources for a suite from the running system's own.
 
     more is added to the suite's name for one that comes on top of it, and
@@ -199,8 +217,8 @@ def sources(targets: str, running: str, wanted: str, more: str = "") -> str:
             f"APT knows no Debian {running} package lists here: run 'apt-get update' "
             "as root first, and see that its sources name the release",
         )
-    # sid has no other pockets.
-    pockets = [""] if wanted == "sid" else ["", "-updates", "-security"]
+    # sid has no other pockets, and a mirror need not hold other pockets' sources.
+    pockets = [""] if wanted == "sid" or types == "deb-src" else ["", "-updates", "-security"]
     found = [
         (uris[running + pocket], pocket)
         for pocket in pockets
@@ -209,12 +227,12 @@ def sources(targets: str, running: str, wanted: str, more: str = "") -> str:
     if more:
         found.append((uris[running], more))
     return "\n".join(
-        f"Types: deb\nURIs: {uri}\nSuites: {wanted}{pocket}\nComponents: main\n"
+        f"Types: {types}\nURIs: {uri}\nSuites: {wanted}{pocket}\nComponents: main\n"
         for uri, pocket in found
     )
 
 
-def _system_sources(suite: str, more: str) -> str:
+def _system_sources(suite: str, more: str, types: str = "deb") -> str:
     shown = subprocess.run(
         [
             host.tool("apt-get"),
@@ -229,7 +247,7 @@ def _system_sources(suite: str, more: str) -> str:
         text=True,
         check=False,
     )
-    return sources(shown.stdout, host.suite(), suite, more)
+    return sources(shown.stdout, host.suite(), suite, more, types)
 
 
 def directory(spec: Spec, suite: str) -> Path:
@@ -303,6 +321,35 @@ def tree(spec: Spec, suite: str | None = None) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return final
+
+
+def source(package: str, suite: str, target: Path) -> Path:
+    """Downloads the upstream source of a Debian source package into a directory."""
+    apt = host.directory(target / "apt")
+    for name in ("lists/partial", "archives/partial"):
+        host.directory(apt / name)
+    sources_file = apt / "source.sources"
+    sources_file.write_text(_system_sources(suite, "", "deb-src"), encoding="utf-8")
+    options = {
+        "Dir::Etc::SourceList": sources_file,
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State": apt,
+        "Dir::Cache": apt,
+        # Who may not write where this user does.
+        "APT::Sandbox::User": "",
+        "Acquire::Check-Valid-Until": "false",
+    }
+    apt_get = [host.tool("apt-get"), "-q"]
+    for name, value in options.items():
+        apt_get += ["-o", f"{name}={value}"]
+    host.command(f"listing {suite}'s sources", [*apt_get, "update"])
+    host.command(
+        f"fetching the source of {package}",
+        [*apt_get, "source", "--download-only", "--tar-only", package],
+        cwd=target,
+    )
+    shutil.rmtree(apt)
+    return only(target, "*.orig.tar.*")
 
 
 def trees(arch: Architecture) -> Trees:

@@ -55,6 +55,7 @@ TOOLS: Mapping[str, str] = {
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",
     "tar": "tar",
+    "unshare": "util-linux",
     "xz": "xz-utils",
 }
 

@@ -168,7 +168,9 @@ def make(trees: fetch.Trees) -> Image:
     linux, xen = trees.linux, trees.xen
     version = fetch.kernel_version(linux)
     modules = kmod.installed(linux / "lib/modules" / version, MODULES)
-    key = hashlib.sha256(f"{linux.name} {xen.name}".encode()).hexdigest()[:12]
+    parts = [linux, xen] + ([trees.hypervisor] if trees.hypervisor else [])
+    names = " ".join(tree.name for tree in parts)
+    key = hashlib.sha256(names.encode()).hexdigest()[:12]
     recipe = hashlib.sha256()
     for name in ("arch.py", "cpio.py", "dom0-init", "image.py", "kmod.py"):
         recipe.update((HERE / name).read_bytes())

@@ -52,6 +52,10 @@ class Options:
     timeout: float = 120.0
     # dom0's, in MiB.
     memory: int = DOM0_MEMORY
+    # Versions; none is what the host's release has.
+    linux: str = ""
+    xen: str = ""
+    # A file to boot instead of that.
     kernel: Path | None = None
     xen_append: str = ""
     append: str = ""

@@ -15,6 +15,7 @@ import ktap
 import machine
 import programs
 import suite
+import versions
 from arch import ALL, HOST
 from failure import Failure, Status
 
@@ -308,7 +309,7 @@ def run(
     if not chosen:
         return ktap.Counts(), []
     by_name = {mutant.name: mutant for mutant in chosen}
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     directory = build.selftests(trees)
     for mutant in chosen:
         suite.choose(directory, mutant.programs)

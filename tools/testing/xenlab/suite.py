@@ -13,6 +13,7 @@ import kmod
 import ktap
 import machine
 import programs
+import versions
 from failure import Failure, Status
 
 SKIPS = Path(__file__).resolve().parent / "skips"
@@ -138,7 +139,7 @@ def run_driver(
     options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, Failure | None]:
     """Runs the tests with one driver, in one boot."""
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     built = build.modules(trees)
     directory = build.selftests(trees)
     chosen = choose(directory, wanted)

@@ -21,6 +21,7 @@ import ktap
 import machine
 import programs
 import suite
+import versions
 from failure import Failure, Status
 
 HERE = Path(__file__).resolve().parent
@@ -224,22 +225,16 @@ def splats(sections: programs.Sections) -> list[str]:
     return found
 
 
-def run(
-    options: machine.Options, release: str | None = None
-) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the checks with one driver, in one boot.
-
-    Xen and its toolstack are those of a Debian release, the host's by default.
-    """
+def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the checks with one driver, in one boot; the toolstack is Xen's."""
     if options.arch is not arch.AMD64:
         raise Failure(
             Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
         )
     options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
     permitted = suite.read_skips(f"toolstack-{options.driver}")
-    xen = fetch.tree(fetch.xen(options.arch), release)
-    trees = fetch.Trees(options.arch, fetch.tree(fetch.linux(options.arch)), xen)
-    tools = fetch.tree(PACKAGES, release)
+    trees = versions.trees(options)
+    tools = fetch.tree(PACKAGES, versions.xen_release(options.xen))
     image = images.make(trees)
     modules = build.modules(trees).modules() if options.driver == "ours" else []
     load = _load(trees, tools, image, modules)

@@ -26,6 +26,7 @@ import ktap
 import machine
 import programs
 import suite
+import versions
 from failure import MEANING, Failure, Status
 
 # Architectures.
@@ -50,9 +51,14 @@ def _statuses() -> str:
 
 
 def _options(args: argparse.Namespace) -> machine.Options:
-    kernel = Path(args.kernel).resolve() if args.kernel else None
+    linux = args.kernel if args.kernel in versions.KERNELS else ""
+    kernel = Path(args.kernel).resolve() if args.kernel and not linux else None
     if kernel is not None and not kernel.is_file():
-        raise Failure(Status.USAGE, f"--kernel {args.kernel}: there is no such file")
+        raise Failure(
+            Status.USAGE,
+            f"--kernel {args.kernel}: there is no such file, and the versions are "
+            f"{', '.join(versions.KERNELS)}",
+        )
     log = Path(args.log).resolve() if args.log else None
     if log is not None and (log.is_dir() or not log.parent.is_dir()):
         raise Failure(Status.USAGE, f"--log {args.log}: no file can be made there")
@@ -61,6 +67,8 @@ def _options(args: argparse.Namespace) -> machine.Options:
         driver=args.driver,
         accel=args.accel,
         timeout=args.timeout,
+        linux=linux,
+        xen=args.xen,
         kernel=kernel,
         xen_append=args.xen_append,
         append=args.append,
@@ -97,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
     line = words[0] if len(words) == 1 else shlex.join(words)
     options = _options(args)
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     load = _load(args, trees)
     verdict = machine.boot(options, images.make(trees), load, line, _sink)
     if verdict.status is not Status.GOOD:
@@ -107,7 +115,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _shell(args: argparse.Namespace) -> int:
     options = _options(args)
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     load = _load(args, trees)
     image = images.make(trees)
     host.say("to leave, say 'exit' in dom0's shell, or press Ctrl-A x at any time")
@@ -142,7 +150,7 @@ def _debug(args: argparse.Namespace) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     options = _options(args)
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     modules = build.modules(trees).modules() if args.driver == "ours" else []
     files = cpio.Archive()
     suite.put_programs(files, build.demo(trees))
@@ -177,7 +185,7 @@ def _differential(args: argparse.Namespace) -> int:
 def _toolstack(args: argparse.Namespace) -> int:
     import toolstack  # only this command needs it
 
-    return _close(*toolstack.run(_options(args), args.xen))
+    return _close(*toolstack.run(_options(args)))
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -298,7 +306,19 @@ def _add_machine(
         metavar="SECONDS",
         help=f"time limit from power-on ({timeout:.0f})",
     )
-    parser.add_argument("--kernel", metavar="FILE", help="boot another dom0 kernel")
+    parser.add_argument(
+        "--kernel",
+        metavar="VERSION|FILE",
+        help=f"Debian's dom0 kernel, {', '.join(versions.KERNELS)} (default: the one "
+        "of the host's release), or a file to boot instead of it",
+    )
+    parser.add_argument(
+        "--xen",
+        choices=versions.XENS,
+        default="",
+        help="Debian's Xen (default: the one of the host's release); 4.20 on arm64 is "
+        "built here from Debian's source, with device models",
+    )
     parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
@@ -390,7 +410,13 @@ def _parser() -> argparse.ArgumentParser:
         "debug", _debug, "run tests on a kernel with KASAN, lockdep, kmemleak and others"
     )
     command.set_defaults(
-        arch="arm64", driver="ours", accel="tcg", kernel=None, xen_append="", log=None
+        arch="arm64",
+        driver="ours",
+        accel="tcg",
+        kernel=None,
+        xen="",
+        xen_append="",
+        log=None,
     )
     command.add_argument(
         "--timeout",
@@ -455,11 +481,6 @@ def _parser() -> argparse.ArgumentParser:
         "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
     )
     _add_machine(command, ("ours", "stock"), 1500)
-    command.add_argument(
-        "--xen",
-        metavar="RELEASE",
-        help="the Debian release whose Xen and toolstack to run (default: the host's)",
-    )
 
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400, BOTH)

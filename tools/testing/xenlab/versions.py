@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The versions of Linux and Xen that can be chosen, and where Debian has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import fetch
+import hypervisor
+import machine
+from arch import Architecture
+from failure import Failure, Status
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where Debian has a version."""
+
+    name: str
+    # Added to the release's name.
+    more: str = ""
+    # Its tools, which build modules, do not run on this host.
+    needs_root: bool = False
+
+
+KERNELS: Mapping[str, Release] = {
+    "6.1": Release("bookworm"),
+    "6.12": Release("bookworm", more="-backports"),
+    "7.2": Release("sid", needs_root=True),
+}
+XENS: Mapping[str, Release] = {
+    "4.14": Release("bullseye"),
+    "4.17": Release("bookworm"),
+    "4.20": Release("trixie"),
+}
+
+# What building modules takes in a root directory, beside the compiler that comes
+# with the kernel's headers.
+ROOT = (
+    "base-files",
+    "coreutils",
+    "dash",
+    "findutils",
+    "grep",
+    "make",
+    "mawk",
+    "sed",
+)
+
+
+def kernel(version: str, arch: Architecture) -> fetch.Spec:
+    """Returns what a version of the kernel is in."""
+    release = KERNELS[version]
+    spec = fetch.linux(arch)
+    more = ROOT if release.needs_root else ()
+    return replace(spec, packages=(*spec.packages, *more), suite=release.more)
+
+
+def check(version: str, found: str, release: Release) -> None:
+    """Fails when a release has gone on to another version."""
+    if not found.startswith(f"{version}."):
+        raise Failure(
+            Status.BUILD,
+            f"Debian {release.name}{release.more} now has {found} where {version} was "
+            "expected: see which release has that",
+        )
+
+
+def _linux(version: str, arch: Architecture) -> Path:
+    release = KERNELS[version]
+    tree = fetch.tree(kernel(version, arch), release.name)
+    check(version, fetch.kernel_version(tree), release)
+    return tree
+
+
+def xen_release(version: str) -> str | None:
+    """Returns the release that has a version of Xen; no version: the host's."""
+    return XENS[version].name if version else None
+
+
+def trees(options: machine.Options) -> fetch.Trees:
+    """Returns what a machine is made of; no version stands for the host's release.
+
+    Where Debian's newest Xen has no device models, the one that is run is built here.
+    """
+    arch, linux, xen = options.arch, options.linux, options.xen
+    found = fetch.Trees(
+        arch,
+        _linux(linux, arch) if linux else fetch.tree(fetch.linux(arch)),
+        fetch.tree(fetch.xen(arch), xen_release(xen)),
+    )
+    if xen != hypervisor.VERSION or not arch.xen_config:
+        return found
+    return replace(found, hypervisor=hypervisor.tree(XENS[xen].name, arch))
