@@ -65,6 +65,10 @@ differential: setup
 check-toolstack: setup
 	@$(XENLAB) toolstack
 
+.PHONY: matrix
+matrix: setup
+	@$(XENLAB) matrix $(ONLY)
+
 .PHONY: bench
 bench: setup
 	@$(XENLAB) bench
@@ -96,6 +100,7 @@ help:
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
+	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
 	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
 	@echo 'make lint      check the sources; silent when clean'

@@ -54,7 +54,7 @@ def in_root(root: Path) -> list[str]:
     return [*unshare, "sh", "-c", IN_ROOT, "sh", str(root), str(host.REPO)]
 
 
-def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> None:
+def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> str:
     """Runs make with a compiler at hand, the host's or that of a root directory."""
     if root is None:
         host.tool(f"{cross}gcc")
@@ -64,20 +64,23 @@ def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> No
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     # What an outer make hands on is meant for that one.
     clean = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    host.command(what, [*words, jobs, *arguments], env=clean)
+    return host.command(what, [*words, jobs, *arguments], env=clean)
 
 
 def modules(
-    trees: fetch.Trees, source: Path = host.REPO, output: Path | None = None
+    trees: fetch.Trees,
+    source: Path = host.REPO,
+    output: Path | None = None,
+    strict: bool = False,
 ) -> Built:
-    """Builds the modules for the kernel."""
+    """Builds the modules for the kernel; strictly, no warning is let pass."""
     output = output or host.directory(host.BUILD / "modules") / trees.linux.name
     kdir = fetch.kernel_headers(trees.linux)
     root = trees.linux if fetch.is_root(trees.linux) else None
     if root is not None:
         kdir = Path("/") / kdir.relative_to(root)
     with host.locked("modules"):
-        make(
+        said = make(
             "building the modules",
             # The headers name the compiler themselves.
             trees.arch.cross,
@@ -87,8 +90,13 @@ def modules(
             f"BUILD={output}",
             # It would take pahole, and nobody debugs these.
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
+            *(("W=1", "KCFLAGS=-Werror") if strict else ()),
             root=root,
         )
+    # Those of modpost are no errors.
+    warnings = [line for line in said.splitlines() if "warning:" in line.lower()]
+    if strict and warnings:
+        raise Failure(Status.BUILD, "building the modules gave a warning", warnings)
     built = Built(output)
     for name in (*MODULES, TEST_MODULE):
         if not built.file(name).is_file():

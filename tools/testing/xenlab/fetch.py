@@ -94,8 +94,14 @@ def _finish_linux(tree: Path) -> None:
 def _finish_xen(tree: Path) -> None:
     """Checks what Xen's own build needs, and makes the links of a merged /usr.
 
-    libc's linker script names its libraries below /lib.
+    libc's linker script names its libraries below /lib.  Debian 11 has links to
+    libraries that begin with a slash, and so would lead out of the tree.
     """
+    for link in [*tree.glob("lib64/*.so.*"), *tree.glob("usr/lib/*/*.so")]:
+        if link.is_symlink() and os.readlink(link).startswith("/"):
+            target = tree / os.readlink(link).lstrip("/")
+            link.unlink()
+            link.symlink_to(os.path.relpath(target, link.parent))
     for name in ("lib", "lib64"):
         if not (tree / name).exists():
             (tree / name).symlink_to(f"usr/{name}")

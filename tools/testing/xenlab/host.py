@@ -193,8 +193,8 @@ def command(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-) -> None:
-    """Runs a host command; its output is kept back unless it fails."""
+) -> str:
+    """Runs a host command; its output is returned, or shown if it fails."""
     start = time.monotonic()
     with subprocess.Popen(
         argv,
@@ -223,3 +223,4 @@ def command(
             f"{what} failed with status {child.returncode}",
             output.splitlines()[-60:],
         )
+    return output

@@ -87,16 +87,30 @@ def _show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Cou
     return counts
 
 
-def permitted_skips(options: machine.Options, directory: Path) -> dict[str, set[str]]:
+def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
+    """Returns the names of the lists of skips that a run permits."""
+    name = f"{options.driver}-{options.arch.name}"
+    found = [name]
+    if options.arch.xen_config and trees.hypervisor is None:
+        found.append(f"{name}-no-device-models")
+    if options.xen:
+        found.append(f"{name}-{options.xen}")
+    return found
+
+
+def permitted_skips(
+    options: machine.Options, trees: fetch.Trees, directory: Path
+) -> dict[str, set[str]]:
     """Returns the skips that a run permits; each must be of a test program."""
-    skips = f"{options.driver}-{options.arch.name}"
-    permitted = read_skips(skips)
-    for program in permitted:
-        if program not in names(directory):
-            raise Failure(
-                Status.USAGE,
-                f"{SKIPS / skips} names {program}, which is no test program",
-            )
+    permitted: dict[str, set[str]] = {}
+    for skips in skip_lists(options, trees):
+        for program, tests in read_skips(skips).items():
+            if program not in names(directory):
+                raise Failure(
+                    Status.USAGE,
+                    f"{SKIPS / skips} names {program}, which is no test program",
+                )
+            permitted.setdefault(program, set()).update(tests)
     return permitted
 
 
@@ -136,14 +150,14 @@ def run_programs(
 
 
 def run_driver(
-    options: machine.Options, wanted: Sequence[str]
+    options: machine.Options, wanted: Sequence[str], built: build.Built | None = None
 ) -> tuple[ktap.Counts, Failure | None]:
     """Runs the tests with one driver, in one boot."""
     trees = versions.trees(options)
-    built = build.modules(trees)
+    built = built or build.modules(trees)
     directory = build.selftests(trees)
     chosen = choose(directory, wanted)
-    permitted = permitted_skips(options, directory)
+    permitted = permitted_skips(options, trees, directory)
     files = cpio.Archive()
     put(files, directory, built)
     load = machine.Load(modules(options.driver, built), files)

@@ -238,6 +238,13 @@ def _mutants(args: argparse.Namespace) -> int:
     return _close(total, failures)
 
 
+def _matrix(args: argparse.Namespace) -> int:
+    import matrix  # only this command needs it
+
+    options = machine.Options(timeout=args.timeout)
+    return _close(*matrix.run(options, args.row))
+
+
 def _selfcheck(args: argparse.Namespace) -> int:
     import selfcheck  # only this command needs it
 
@@ -485,6 +492,20 @@ def _parser() -> argparse.ArgumentParser:
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400, BOTH)
     command.add_argument("name", nargs="*", help="mutants (default: all)")
+
+    command = add(
+        "matrix", _matrix, "run the selftests on every kernel and every Xen"
+    )
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=1200,
+        metavar="SECONDS",
+        help="time limit of each machine from power-on (1200)",
+    )
+    command.add_argument(
+        "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
+    )
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
     return parser

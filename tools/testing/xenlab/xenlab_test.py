@@ -4,6 +4,7 @@
 
 import contextlib
 import io
+import json
 import lzma
 import re
 import struct
@@ -28,10 +29,12 @@ import kernel
 import kmod
 import ktap
 import machine
+import matrix
 import mutants
 import programs
 import suite
 import toolstack
+import versions
 import xenlab
 from failure import Failure, Status
 
@@ -503,6 +506,12 @@ class FetchTest(unittest.TestCase):
         self.assertEqual(text.count("Types: deb\n"), 4)
         self.assertIn("/debian/\nSuites: bookworm-backports\n", text)
 
+    def test_sources_of_packages(self) -> None:
+        text = fetch.sources(self.TARGETS, "bookworm", "trixie", types="deb-src")
+        self.assertEqual(text.count("Types: "), 1)
+        self.assertIn("Types: deb-src\n", text)
+        self.assertIn("Suites: trixie\n", text)
+
     def test_no_lists(self) -> None:
         for targets in ("", "trixie cdrom://disc/\n"):
             with self.assertRaises(Failure) as caught:
@@ -527,6 +536,41 @@ class FetchTest(unittest.TestCase):
             with self.assertRaises(Failure) as caught:
                 fetch.linux(arch.AMD64).finish(tree)
         self.assertIn("different versions", str(caught.exception))
+
+    def test_a_kernel_with_its_own_tools(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            for name in (
+                "boot",
+                "usr/bin",
+                "usr/lib/gcc",
+                "usr/lib/modules/7.2.1-amd64",
+                "usr/src/linux-headers-7.2.1-amd64",
+            ):
+                (tree / name).mkdir(parents=True)
+            for name in (
+                "usr/bin/make",
+                "usr/lib/modules/7.2.1-amd64/vmlinuz",
+                "usr/src/linux-headers-7.2.1-amd64/Makefile",
+            ):
+                (tree / name).touch()
+            fetch.linux(arch.AMD64).finish(tree)
+            self.assertTrue(fetch.is_root(tree))
+            self.assertTrue((tree / "usr/lib/gcc").is_dir())
+            self.assertEqual(fetch.kernel_version(tree), "7.2.1-amd64")
+
+    def test_no_link_leads_out_of_the_libraries(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            libraries = tree / "usr/lib/x86_64-linux-gnu"
+            for directory in (libraries, tree / "lib/x86_64-linux-gnu", tree / "lib64"):
+                directory.mkdir(parents=True)
+            (libraries / "libxenctrl.so.4.14.0").touch()
+            (tree / "lib/x86_64-linux-gnu/libpthread.so.0").write_text("here")
+            link = libraries / "libpthread.so"
+            link.symlink_to("/lib/x86_64-linux-gnu/libpthread.so.0")
+            fetch.xen(arch.AMD64).finish(tree)
+            self.assertEqual(link.read_text(), "here")
 
     def test_interrupted_fetch_leaves_nothing(self) -> None:
         def interrupt(spec: fetch.Spec, suite: str, target: Path) -> None:
@@ -667,6 +711,87 @@ class SuiteTest(unittest.TestCase):
             self.assertEqual(suite.choose(directory, ["b_test"]), ["b_test"])
             with self.assertRaises(Failure):
                 suite.choose(directory, ["c_test"])
+
+
+    def test_skips_by_what_xen_lacks(self) -> None:
+        tree = Path("tree")
+        for chosen, hypervisor, names in (
+            (arch.AMD64, None, ["ours-amd64", "ours-amd64-4.20"]),
+            (arch.ARM64, None, ["ours-arm64", "ours-arm64-no-device-models", "ours-arm64-4.20"]),
+            (arch.ARM64, tree, ["ours-arm64", "ours-arm64-4.20"]),
+        ):
+            options = machine.Options(arch=chosen, xen="4.20")
+            trees = fetch.Trees(chosen, tree, tree, hypervisor)
+            self.assertEqual(suite.skip_lists(options, trees), names)
+
+
+class VersionsTest(unittest.TestCase):
+    """Where Debian has a kernel or a Xen."""
+
+    def test_a_release_that_has_gone_on(self) -> None:
+        release = versions.KERNELS["7.2"]
+        versions.check("7.2", "7.2.13+deb14-amd64", release)
+        for found in ("7.3.1-amd64", "7.20.1-amd64"):
+            with self.assertRaises(Failure) as caught:
+                versions.check("7.2", found, release)
+            self.assertIn(found, str(caught.exception))
+
+    def test_tools_come_with_a_kernel_that_needs_them(self) -> None:
+        self.assertNotIn("make", versions.kernel("6.12", arch.ARM64).packages)
+        self.assertIn("make", versions.kernel("7.2", arch.ARM64).packages)
+        self.assertEqual(versions.kernel("6.12", arch.AMD64).suite, "-backports")
+
+    def test_each_row_can_be_chosen(self) -> None:
+        for row in matrix.ROWS:
+            self.assertIn(row.arch, arch.ALL)
+            self.assertIn(row.linux, versions.KERNELS)
+            self.assertIn(row.xen, versions.XENS)
+
+
+class MatrixTest(unittest.TestCase):
+    """The rows, and what becomes of one that cannot be run."""
+
+    def test_choose(self) -> None:
+        self.assertEqual(matrix.choose([]), list(matrix.ROWS))
+        self.assertEqual(
+            matrix.choose(["arm64-7.2-4.20"]), [matrix.Row("arm64", "7.2", "4.20")]
+        )
+        with self.assertRaises(Failure) as caught:
+            matrix.choose(["amd64-6.12"])
+        for row in matrix.ROWS:
+            self.assertIn(str(row), str(caught.exception))
+
+    def run_rows(self, scratch: str, *outcomes: object) -> tuple[ktap.Counts, list[Failure], str]:
+        """Runs two rows whose tests end in this way; returns what was printed too."""
+        shown = io.StringIO()
+        with (
+            mock.patch.object(matrix, "RESULTS", Path(scratch) / "matrix.json"),
+            mock.patch.object(matrix, "_modules"),
+            mock.patch.object(suite, "run_driver", side_effect=outcomes),
+            contextlib.redirect_stdout(shown),
+        ):
+            counts, failures = matrix.run(
+                machine.Options(), ["amd64-7.2-4.17", "amd64-7.2-4.20"]
+            )
+        return counts, failures, shown.getvalue()
+
+    def test_a_row_that_cannot_be_run_fails_and_the_next_one_runs(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            counts, failures, shown = self.run_rows(
+                scratch,
+                Failure(Status.BUILD, "no mirror", ["evidence"]),
+                (ktap.Counts(passed=5, skipped=1), None),
+            )
+            written = json.loads((Path(scratch) / "matrix.json").read_text())
+        self.assertEqual(counts, ktap.Counts(5, 1, 1))
+        self.assertEqual(failures[0].evidence, ("evidence",))
+        self.assertEqual(str(failures[0]), "amd64-7.2-4.17: no mirror")
+        self.assertRegex(shown, r"amd64-7.2-4.17 +0 +1 +0 +0\n")
+        self.assertRegex(shown, r"amd64-7.2-4.20 +5 +0 +1 +0\n")
+        self.assertEqual(
+            [(row["row"], row["passed"], row["failed"]) for row in written],
+            [("amd64-7.2-4.17", 0, 1), ("amd64-7.2-4.20", 5, 0)],
+        )
 
 
 class DifferentialTest(unittest.TestCase):
@@ -848,6 +973,9 @@ class CommandLineTest(unittest.TestCase):
             ("run", "--timeout", "-1", "--", "true"),
             ("run", "--kernel", "/nonexistent", "--", "true"),
             ("run", "--log", "/nonexistent/log", "--", "true"),
+            ("run", "--kernel", "6.13", "--", "true"),
+            ("run", "--xen", "4.13", "--", "true"),
+            ("matrix", "amd64-6.12"),
             ("fetch", "everything"),
             ("path", "nowhere"),
         ):

@@ -14,6 +14,8 @@
 
 #define NO_DEVICE_MODELS \
 	"this Xen was built without device models"
+#define NO_LIBRARY_CALL \
+	"this Xen's library has no call for the question"
 #define NO_SUCH_TYPE \
 	"this architecture's domains are not of that type"
 #define NOT_ON_STOCK \
@@ -47,28 +49,33 @@ static inline bool has_device_models(void)
 	return ret != -ENOSYS;
 }
 
-/* What the commands answer with where the hypervisor's answer is this one. */
+/*
+ * What the commands answer with where the hypervisor's answer is this one.  It
+ * looks at the domain before it looks at the operation.
+ */
 static inline int by_dm_op(int answer)
 {
-	return has_device_models() ? answer : -ENOSYS;
+	if (!has_device_models())
+		return -ENOSYS;
+	return answer < 0 || XEN_HAS_NR_VCPUS ? answer : -EOPNOTSUPP;
 }
 
 static inline int by_nr_vcpus(int answer)
 {
-	return has_device_models() ? answer : -EOPNOTSUPP;
+	return has_device_models() ? by_dm_op(answer) : -EOPNOTSUPP;
 }
 
 /*
  * Asks with both commands, which must agree; the stock driver knows only one
  * of them.  Where the hypervisor was asked but cannot answer, for it has no
- * device models, this answers in its place.
+ * device models or is too old, this answers in its place.
  */
 static inline int ask(int fd, domid_t dom)
 {
 	int typed = nr_vcpus(fd, dom);
 	int untyped = dm_op_nr_vcpus(fd, dom);
 
-	if (untyped == -ENOSYS &&
+	if (untyped == (XEN_HAS_NR_VCPUS ? -ENOSYS : -EOPNOTSUPP) &&
 	    typed == (on_stock_driver() ? -ENOTTY : -EOPNOTSUPP))
 		return domain_nr_vcpus(dom);
 	if (typed == (on_stock_driver() ? -ENOTTY : untyped))

@@ -130,7 +130,9 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 		.max_evtchn_port = -1,
 		.max_grant_frames = -1,
 		.max_maptrack_frames = -1,
+#ifdef XEN_DOMCTL_GRANT_version
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
+#endif
 	};
 	unsigned int domid = 0;
 	xc_interface *xch;
@@ -208,7 +210,7 @@ int domain_destroy(domid_t domid)
 int library_nr_vcpus(domid_t domid)
 {
 	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
-	unsigned int vcpus;
+	unsigned int vcpus = 0;
 	int ret;
 
 	if (!dmod)

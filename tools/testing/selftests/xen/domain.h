@@ -10,6 +10,25 @@
 #include <stdbool.h>
 
 #include <xenctrl.h>
+#include <xendevicemodel.h>
+
+/* The libraries are of the running Xen's version. */
+#ifdef XEN_DMOP_nr_vcpus
+#define XEN_HAS_NR_VCPUS true
+#else
+#define XEN_HAS_NR_VCPUS false
+
+/*
+ * The library of Xen 4.14 cannot ask.  What stands in for the question goes the
+ * same way, and is never granted: there is no such interrupt.
+ */
+static inline int xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,
+					  domid_t domid, unsigned int *vcpus)
+{
+	(void)vcpus;
+	return xendevicemodel_set_isa_irq_level(dmod, domid, 255, 0);
+}
+#endif
 
 enum domain_type {
 	DOMAIN_HVM,

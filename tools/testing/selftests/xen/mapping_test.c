@@ -9,6 +9,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Debian 11's libc is older than these. */
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define PAGES 4
 
 /* What our driver's mappings have for their offset in the file. */

@@ -304,16 +304,20 @@ TEST_F(resource, is_refused_where_something_is_mapped)
 	EXPECT_EQ(0, munmap(other, PAGES * PAGE));
 }
 
-/* For its size Xen 4.17 gives the error in place of the number. */
+/*
+ * For its size Xen 4.17 gives the error in place of the number.  Xen 4.20 finds
+ * that it has no frames, before it finds that there is no such type.
+ */
 TEST_F(resource, of_an_unknown_type_is_refused_by_the_hypervisor)
 {
+	int expected = XEN_DOMCTL_INTERFACE_VERSION < 0x17 ? -EOPNOTSUPP : -EINVAL;
 	struct privcmd_mmap_resource arg = grants(self->dom, NULL, 0, 0);
 
 	arg.type = NO_SUCH_RESOURCE;
 	EXPECT_NE(MEMORY_CHANGED, query(self->fd, arg));
 	arg.addr = (uintptr_t)self->map;
 	arg.num = PAGES;
-	EXPECT_EQ(-EOPNOTSUPP, map_resource(self->fd, arg));
+	EXPECT_EQ(expected, map_resource(self->fd, arg));
 	expect_unused(_metadata, self->fd, self->dom, self->map);
 }
 
