@@ -31,8 +31,9 @@ def run(program: str, limit: int = PROGRAM_LIMIT) -> str:
 
     Options may follow the program's name.
     """
+    # Debian 11's busybox cannot try SIGTERM first.
     words = shlex.split(f"{DIRECTORY}/{program}")
-    return f"timeout -k 5 {limit} {shlex.join(words)} 2>&1"
+    return f"timeout -s KILL {limit} {shlex.join(words)} 2>&1"
 
 
 def script(names: Sequence[str], limit: int = PROGRAM_LIMIT) -> str:

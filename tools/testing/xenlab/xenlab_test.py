@@ -307,7 +307,7 @@ class ProgramsTest(unittest.TestCase):
     def test_run_with_options(self) -> None:
         self.assertEqual(
             programs.run("a --seed 1;reboot", 5),
-            f"timeout -k 5 5 {programs.DIRECTORY}/a --seed '1;reboot' 2>&1",
+            f"timeout -s KILL 5 {programs.DIRECTORY}/a --seed '1;reboot' 2>&1",
         )
 
     def test_remarks(self) -> None:
