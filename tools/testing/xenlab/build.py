@@ -128,7 +128,7 @@ def selftests(trees: fetch.Trees) -> Path:
 
 def demo(trees: fetch.Trees) -> Path:
     """Builds the demo alone, which needs no kernel source; returns its directory."""
-    output = host.directory(host.BUILD / "demo" / trees.arch.name)
+    output = host.directory(host.BUILD / "demo" / trees.xen.name)
     with host.locked("demo"):
         make("building the demo", trees.arch.cross, *_programs(output, trees), "demo")
     return output
