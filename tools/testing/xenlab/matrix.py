@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The selftests on every kernel and every Xen that the driver is for."""
 
+import contextlib
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import build
@@ -31,6 +34,10 @@ class Row:
 
     def __str__(self) -> str:
         return f"{self.arch}-{self.linux}-{self.xen}"
+
+    def options(self, common: machine.Options) -> machine.Options:
+        """Returns the row's own options."""
+        return replace(common, arch=ALL[self.arch], linux=self.linux, xen=self.xen)
 
 
 ROWS = (
@@ -82,6 +89,28 @@ def table(results: Sequence[Result]) -> list[str]:
     return lines
 
 
+def _fetch(options: machine.Options, rows: Sequence[Row]) -> None:
+    host.die_with_parent()
+    # Who interrupts xenlab ends this process with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for row in rows:
+        # The row will meet it again, and report it.
+        with contextlib.suppress(Failure, OSError):
+            versions.trees(row.options(options))
+
+
+@contextlib.contextmanager
+def _fetched_ahead(options: machine.Options, rows: Sequence[Row]) -> Iterator[None]:
+    """Has all fetched that the rows need, while the first ones run."""
+    ahead = multiprocessing.Process(target=_fetch, args=(options, rows))
+    ahead.start()
+    try:
+        yield
+    finally:
+        ahead.terminate()
+        ahead.join()
+
+
 def _modules(options: machine.Options) -> build.Built:
     """Builds the modules from the start: what is not compiled gives no warning."""
     trees = versions.trees(options)
@@ -101,32 +130,35 @@ def run(
     options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Tests the wanted rows, or all of them; one that cannot be run has failed."""
+    rows = choose(wanted)
     total = ktap.Counts()
     failures = []
     results = []
     built: dict[tuple[str, str], build.Built] = {}
-    for row in choose(wanted):
-        start = time.monotonic()
-        counts = ktap.Counts()
-        failure: Failure | None = None
-        chosen = replace(options, arch=ALL[row.arch], linux=row.linux, xen=row.xen)
+
+    def test(row: Row) -> tuple[ktap.Counts, Failure | None]:
+        chosen = row.options(options)
         kernel = (row.arch, row.linux)
-        print(f"{row}:", flush=True)
         try:
             if kernel not in built:
                 built[kernel] = _modules(chosen)
-            counts, failure = suite.run_driver(chosen, (), built[kernel])
-        except Failure as error:
-            counts = ktap.Counts(failed=1)
-            failure = error
-        if failure is not None:
-            message = f"{row}: {failure}"
-            failures.append(Failure(failure.status, message, failure.evidence))
-        total += counts
-        seconds = round(time.monotonic() - start)
-        results.append(
-            Result(str(row), counts.passed, counts.failed, counts.skipped, seconds)
-        )
+            return suite.run_driver(chosen, (), built[kernel])
+        except Failure as failure:
+            return ktap.Counts(failed=1), failure
+
+    with _fetched_ahead(options, rows):
+        for row in rows:
+            print(f"{row}:", flush=True)
+            start = time.monotonic()
+            counts, failure = test(row)
+            seconds = round(time.monotonic() - start)
+            if failure is not None:
+                message = f"{row}: {failure}"
+                failures.append(Failure(failure.status, message, failure.evidence))
+            total += counts
+            results.append(
+                Result(str(row), counts.passed, counts.failed, counts.skipped, seconds)
+            )
     _write(results)
     for line in table(results):
         print(line, flush=True)

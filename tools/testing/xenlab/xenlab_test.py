@@ -767,6 +767,7 @@ class MatrixTest(unittest.TestCase):
         with (
             mock.patch.object(matrix, "RESULTS", Path(scratch) / "matrix.json"),
             mock.patch.object(matrix, "_modules"),
+            mock.patch.object(matrix, "_fetched_ahead", return_value=contextlib.nullcontext()),
             mock.patch.object(suite, "run_driver", side_effect=outcomes),
             contextlib.redirect_stdout(shown),
         ):
