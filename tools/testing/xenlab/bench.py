@@ -15,6 +15,7 @@ import host
 import image as images
 import machine
 import suite
+import versions
 from failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/bench"
@@ -387,7 +388,7 @@ def run(
 ) -> bool:
     """Measures both drivers; returns whether all goals are met."""
     host.tool("gnuplot")
-    trees = fetch.trees(options.arch)
+    trees = versions.trees(options)
     lab = Lab(trees, build.modules(trees), build.selftests(trees), images.make(trees))
     host.directory(RESULT.parent)
     records: dict[str, list[Record]] = {driver: [] for driver in DRIVERS}
