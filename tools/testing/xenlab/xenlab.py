@@ -191,7 +191,9 @@ def _toolstack(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     import bench  # only this command needs it
 
-    options = machine.Options(arch=arch.ALL[args.arch], timeout=args.timeout)
+    options = machine.Options(
+        arch=arch.ALL[args.arch], timeout=args.timeout, xen=args.xen
+    )
     met = bench.run(
         options, args.runs, args.document, lambda line: print(line, flush=True)
     )
@@ -285,6 +287,16 @@ def _add_arch(
     )
 
 
+def _add_xen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--xen",
+        choices=versions.XENS,
+        default="",
+        help="Debian's Xen (default: the one of the host's release); 4.20 on arm64 is "
+        "built here from Debian's source, with device models",
+    )
+
+
 def _add_machine(
     parser: argparse.ArgumentParser,
     drivers: Sequence[str],
@@ -319,13 +331,7 @@ def _add_machine(
         help=f"Debian's dom0 kernel, {', '.join(versions.KERNELS)} (default: the one "
         "of the host's release), or a file to boot instead of it",
     )
-    parser.add_argument(
-        "--xen",
-        choices=versions.XENS,
-        default="",
-        help="Debian's Xen (default: the one of the host's release); 4.20 on arm64 is "
-        "built here from Debian's source, with device models",
-    )
+    _add_xen(parser)
     parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
@@ -460,6 +466,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("bench", _bench, "count what calls cost on both drivers")
     _add_arch(command)
+    _add_xen(command)
     command.add_argument(
         "--runs",
         type=int,
