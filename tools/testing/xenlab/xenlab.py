@@ -506,9 +506,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--timeout",
         type=_seconds,
-        default=1200,
+        default=600,
         metavar="SECONDS",
-        help="time limit of each machine from power-on (1200)",
+        help="time limit of each machine from power-on (600)",
     )
     command.add_argument(
         "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
