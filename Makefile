@@ -77,6 +77,16 @@ bench: setup
 mutants: setup
 	@$(XENLAB) mutants
 
+.PHONY: overlay
+overlay: setup
+	@test -n "$(KSRC)" || { echo "name a kernel source: make overlay KSRC=<directory>" >&2; exit 2; }
+	@$(XENLAB) overlay "$(KSRC)" --output "$(OUT)"
+
+.PHONY: upstream-patch
+upstream-patch: setup
+	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
+		--output "$(OUT)"
+
 .PHONY: lint
 lint: setup
 	@tools/testing/xenlab/lint --kernel-tree "$$($(XENLAB) path source)" \
@@ -103,6 +113,8 @@ help:
 	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
 	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
+	@echo 'make overlay KSRC=  make a patch that puts the driver into a kernel source (OUT=: its name)'
+	@echo 'make upstream-patch KSRC= or XSRC=  one with the new command alone, for a kernel or for Xen'
 	@echo 'make lint      check the sources; silent when clean'
 	@echo 'make docs      build the documentation into build/html'
 	@echo 'make clean     remove all that was built and downloaded'

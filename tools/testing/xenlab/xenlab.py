@@ -19,6 +19,7 @@ import arch
 import build
 import cpio
 import differential
+import edit
 import fetch
 import host
 import image as images
@@ -247,6 +248,34 @@ def _matrix(args: argparse.Namespace) -> int:
     return _close(*matrix.run(options, args.row))
 
 
+def _write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
+    output = Path(out).resolve() if out else host.BUILD / "patches" / f"{name}.patch"
+    if output.is_dir():
+        raise Failure(Status.USAGE, f"--output {out} is a directory")
+    tree.patch(message, output)
+    print(output, flush=True)
+    return Status.GOOD
+
+
+def _overlay(args: argparse.Namespace) -> int:
+    import overlay  # only this command needs it
+
+    tree = overlay.make(Path(args.source).resolve())
+    name = f"overlay-{edit.version(tree)}"
+    return _write_patch(tree, overlay.MESSAGE, name, args.output)
+
+
+def _upstream_patch(args: argparse.Namespace) -> int:
+    import upstream  # only this command needs it
+
+    if args.xen:
+        tree = upstream.xen(Path(args.xen).resolve())
+        return _write_patch(tree, upstream.XEN_MESSAGE, "upstream-xen", args.output)
+    tree = upstream.kernel(Path(args.kernel).resolve())
+    name = f"upstream-{edit.version(tree)}"
+    return _write_patch(tree, upstream.KERNEL_MESSAGE, name, args.output)
+
+
 def _selfcheck(args: argparse.Namespace) -> int:
     import selfcheck  # only this command needs it
 
@@ -355,6 +384,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--selftests",
         action="store_true",
         help=f"put the test programs into {programs.DIRECTORY}",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", default="", metavar="FILE", help="the patch (a file in build/patches)"
     )
 
 
@@ -513,6 +548,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
     )
+
+    command = add(
+        "overlay", _overlay, "make a patch that puts the driver into a kernel source"
+    )
+    command.add_argument("source", metavar="DIRECTORY", help="the kernel source")
+    _add_output(command)
+
+    command = add(
+        "upstream-patch",
+        _upstream_patch,
+        "make a patch with the new command alone, for the kernel's driver or Xen's library",
+    )
+    group = command.add_mutually_exclusive_group(required=True)
+    group.add_argument("--kernel", metavar="DIRECTORY", help="a kernel source")
+    group.add_argument("--xen", metavar="DIRECTORY", help="a Xen source")
+    _add_output(command)
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
     return parser

@@ -6,11 +6,13 @@ import contextlib
 import io
 import json
 import lzma
+import os
 import re
 import struct
 import sys
 import tempfile
 import unittest
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +24,7 @@ import console
 import cpio
 import debug
 import differential
+import edit
 import fetch
 import host
 import image
@@ -31,9 +34,11 @@ import ktap
 import machine
 import matrix
 import mutants
+import overlay
 import programs
 import suite
 import toolstack
+import upstream
 import versions
 import xenlab
 from failure import Failure, Status
@@ -352,6 +357,112 @@ class DebugTest(unittest.TestCase):
     def test_unknown(self) -> None:
         with self.assertRaisesRegex(Failure, "no test program c_test"):
             debug.boots(self.tests, ("c_test",), debug.Choice())
+
+
+class PatchTest(unittest.TestCase):
+    """Source trees of others: refused, or changed in a copy."""
+
+    KERNEL = {
+        "Kbuild": "",
+        "MAINTAINERS": "XEN HYPERVISOR INTERFACE\nS:\tSupported\nF:\tinclude/xen/\n",
+        "Makefile": "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\n",
+        "drivers/xen/Kconfig": "config XEN_PRIVCMD\n\ttristate\n\tdepends on XEN\n",
+        "drivers/xen/privcmd.c": "int driver;\n",
+        "drivers/xen/xenfs/super.c": "",
+        "include/uapi/xen/privcmd.h": "",
+    }
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name)
+        self.put(self.KERNEL)
+
+    def put(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_text(text, encoding="utf-8")
+
+    def refused(self, make: Callable[[Path], object], why: str) -> None:
+        with self.assertRaisesRegex(Failure, why):
+            make(self.path)
+
+    def test_no_kernel(self) -> None:
+        (self.path / "MAINTAINERS").unlink()
+        self.refused(overlay.make, "is no kernel source tree: there is no MAINTAINERS")
+        self.refused(upstream.kernel, "is no kernel source tree")
+
+    def test_no_driver(self) -> None:
+        (self.path / "drivers/xen/privcmd.c").unlink()
+        self.refused(overlay.make, "has no privcmd driver")
+        self.refused(upstream.kernel, "has no privcmd driver")
+
+    def test_done_already(self) -> None:
+        self.put({"drivers/xen/privcmd/main.c": ""})
+        self.refused(overlay.make, "has this driver already")
+
+    def test_has_the_command_already(self) -> None:
+        self.put({"include/uapi/xen/privcmd.h": "#define IOCTL_PRIVCMD_DM_NR_VCPUS\n"})
+        self.refused(upstream.kernel, "has the command already")
+
+    def test_no_xen(self) -> None:
+        self.refused(upstream.xen, "is no Xen source tree")
+
+    def test_unknown_version(self) -> None:
+        self.put({"drivers/xen/Makefile": "obj-y += other.o\n"})
+        self.refused(overlay.make, "this version is not known")
+
+    def test_patch(self) -> None:
+        tree = edit.kernel(self.path)
+        tree.sub("drivers/xen/privcmd.c", "^int driver", "long driver")
+        tree.put("drivers/xen/new.c", "int new;\n")
+        tree.remove("drivers/xen/xenfs/super.c")
+        output = self.path / "out/a.patch"
+        author = {"GIT_AUTHOR_NAME": "A B", "GIT_AUTHOR_EMAIL": "a@b"}
+        with mock.patch.dict(os.environ, author):
+            tree.patch("subject\n\nbody\n", output)
+        text = output.read_text(encoding="utf-8")
+        for line in (
+            "Subject: [PATCH] subject",
+            "Signed-off-by: A B <a@b>",
+            "-int driver;",
+            "+long driver;",
+            "+int new;",
+            "deleted file mode 100644",
+        ):
+            self.assertIn(f"{line}\n", text)
+        self.assertEqual(sorted(output.parent.iterdir()), [output])
+        for name, content in self.KERNEL.items():
+            self.assertEqual((self.path / name).read_text(encoding="utf-8"), content)
+
+    def test_maintained(self) -> None:
+        text = overlay.add_maintained(self.KERNEL["MAINTAINERS"], ["a/", "z/"])
+        self.assertTrue(text.endswith("F:\ta/\nF:\tinclude/xen/\nF:\tz/\n"))
+
+    def test_kconfig_entries(self) -> None:
+        text = "menu\nconfig A\n\tbool\n\n\thelp\n\nconfig AB\n\tbool\nendmenu\n"
+        entries = overlay.kconfig_entries(text)
+        self.assertEqual(
+            entries, {"A": "config A\n\tbool\n\n\thelp\n", "AB": "config AB\n\tbool\n"}
+        )
+
+    def test_compat_header(self) -> None:
+        self.put({"include/linux/sched/mm.h": "mm_get_unmapped_area(struct file"})
+        header = overlay.compat_header(self.path)
+        self.assertIn("vm_flags_set(", header)
+        self.assertIn("#include <linux/cleanup.h>\n", header)
+        self.assertIn("#define PRIVCMD_GSI_ERROR (-ENOTTY)\n", header)
+        self.assertNotIn("mm_get_unmapped_area", header)
+        self.assertNotIn("COMPAT_NO", header)
+
+    def test_white_space_of_spatch(self) -> None:
+        self.assertEqual(
+            upstream.tidy("\t", "{\n\tcase A:\n b;\n\n\t\n\tc;\n"),
+            "{\n\tcase A:\n\t\tb;\n\n\tc;\n",
+        )
+        self.assertEqual(
+            upstream.tidy("", "    /*#ifdef A*/\n    \tb;\n"), "#ifdef A\n        b;\n"
+        )
 
 
 class KmodTest(unittest.TestCase):

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Changes to a source tree that is never written to: they become a patch."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import host
+from failure import Failure, Status
+
+
+class Tree:
+    """A source tree of others, and what is to be different in it."""
+
+    def __init__(self, path: Path, marks: Mapping[str, str]) -> None:
+        """marks says what a tree of the kind is without, by a file of it."""
+        self.path = path
+        self._changed: dict[str, str | None] = {}
+        for name, what in marks.items():
+            if not (path / name).is_file():
+                raise Failure(Status.USAGE, f"{path} {what}: there is no {name} in it")
+
+    def has(self, name: str) -> bool:
+        """Says whether the tree has such a file or directory itself."""
+        return (self.path / name).exists()
+
+    def read(self, name: str) -> str:
+        """Returns a file as it is to be."""
+        text = self._changed.get(name)
+        if text is not None:
+            return text
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(Status.USAGE, f"{self.path / name}: {error}") from error
+
+    def put(self, name: str, text: str) -> None:
+        """Adds a file, or replaces it."""
+        self._changed[name] = text
+
+    def remove(self, name: str) -> None:
+        """Removes a file."""
+        self._changed[name] = None
+
+    def sub(self, name: str, pattern: str, new: str, count: int = 1) -> None:
+        """Replaces what matches a pattern of whole lines; it must be there."""
+        text, found = re.subn(pattern, new, self.read(name), count, re.M)
+        if not found:
+            raise Failure(
+                Status.USAGE,
+                f"{self.path / name} has no '{pattern}': this version is not known, "
+                "see where it has what belongs there",
+            )
+        self.put(name, text)
+
+    def before(self, name: str, pattern: str, new: str) -> None:
+        """Inserts text before the first line that matches a pattern."""
+        self.sub(name, f"^(?={pattern})", new.replace("\\", r"\\"))
+
+    def _write(self, directory: Path, new: bool) -> None:
+        for name, text in self._changed.items():
+            path = directory / name
+            if not new and self.has(name):
+                host.directory(path.parent)
+                path.write_bytes((self.path / name).read_bytes())
+            elif new and text is None:
+                path.unlink()
+            elif new:
+                host.directory(path.parent)
+                path.write_text(text or "", encoding="utf-8")
+
+    def apply(self, directory: Path) -> None:
+        """Writes the files that differ, as they are to be, into a directory."""
+        self._write(directory, False)
+        self._write(directory, True)
+
+    def patch(self, message: str, output: Path) -> None:
+        """Writes the patch, for git am; its author is who runs this."""
+        author = _author()
+        with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as scratch:
+            top = Path(scratch)
+            _git(top, author, "init", "-q")
+            for new, what in ((False, "what there is"), (True, message)):
+                self._write(top, new)
+                _git(top, author, "add", "-A", "-f")
+                _git(top, author, "commit", "-q", "-s", "--allow-empty", "-m", what)
+            _git(
+                top,
+                author,
+                "format-patch",
+                *("-q", "-1", "--no-renames", "--no-signature", "-o", ".git"),
+            )
+            (made,) = (top / ".git").glob("0001-*.patch")
+            host.directory(output.parent)
+            partial = output.with_name(f".{output.name}.{os.getpid()}")
+            try:
+                partial.write_bytes(made.read_bytes())
+                os.rename(partial, output)
+            finally:
+                partial.unlink(missing_ok=True)
+
+
+def _author() -> tuple[str, str]:
+    """Returns who signs off: a name and an address."""
+    shown = subprocess.run(
+        [host.tool("git"), "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT"],
+        cwd=host.REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    found = re.match(r"(.*) <(.*)> ", shown.stdout)
+    if found is None:
+        raise Failure(
+            Status.USAGE,
+            "a patch is signed off by its author: 'git config user.name NAME' and "
+            "'git config user.email ADDRESS' first",
+        )
+    return found[1], found[2]
+
+
+def _git(directory: Path, author: tuple[str, str], *arguments: str) -> None:
+    """Runs git as if nobody had configured it."""
+    name, address = author
+    host.command(
+        f"git {arguments[0]}",
+        [host.tool("git"), *arguments],
+        cwd=directory,
+        env={
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_DIR": str(directory / ".git"),
+            "GIT_WORK_TREE": str(directory),
+            "GIT_INDEX_FILE": str(directory / ".git/index"),
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": address,
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": address,
+        },
+    )
+
+
+def version(tree: Tree) -> str:
+    """Returns a kernel source tree's version."""
+    text = tree.read("Makefile")
+    found = [
+        re.search(rf"^{name} = *(\d+)$", text, re.M)
+        for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+    ]
+    return ".".join(part[1] for part in found if part)
+
+
+def kernel(path: Path) -> Tree:
+    """Opens a kernel source tree with a privcmd driver."""
+    no_kernel = "is no kernel source tree"
+    tree = Tree(
+        path,
+        {
+            "Kbuild": no_kernel,
+            "MAINTAINERS": no_kernel,
+            "drivers/xen/Kconfig": no_kernel,
+            "drivers/xen/xenfs/super.c": no_kernel,
+        },
+    )
+    for name, what in (
+        ("drivers/xen/privcmd", "has this driver already"),
+        ("drivers/xen/dm-op.c", "has the command already"),
+    ):
+        if tree.has(name):
+            raise Failure(Status.USAGE, f"{path} {what}: see its {name}")
+    for name in ("drivers/xen/privcmd.c", "include/uapi/xen/privcmd.h"):
+        if not tree.has(name):
+            raise Failure(
+                Status.USAGE, f"{path} has no privcmd driver: there is no {name} in it"
+            )
+    return tree

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The driver as a patch for a kernel source tree, in place of the tree's own."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import edit
+import host
+from failure import Failure, Status
+
+# What goes into a kernel tree, but for the files that are merged into its own.
+PARTS = (
+    "Documentation/driver-api/xen",
+    "Documentation/userspace-api/xen",
+    "drivers/xen",
+    "include",
+    "samples/xen",
+    "tools/testing/selftests/xen",
+)
+MERGED = ("drivers/xen/Makefile",)
+REPLACED = ("drivers/xen/privcmd.c", "drivers/xen/privcmd-buf.c")
+
+COMPAT = host.REPO / "compat"
+COMPAT_HEADER = "drivers/xen/privcmd/compat.h"
+
+MESSAGE = """\
+xen/privcmd: check in one place what a file may do
+
+Replace the driver by one in which every command is a row of a table, and
+what a file may do is checked there before a handler runs. Add
+IOCTL_PRIVCMD_DM_NR_VCPUS, which tells a sandboxed device emulator how many
+vCPUs its domain has, and the same for code in the kernel, selftests, samples
+and documentation.
+"""
+
+
+def files() -> dict[str, str]:
+    """Returns our files by their names in a kernel tree."""
+    listed = subprocess.run(
+        [host.tool("git"), "ls-files", "-z", "--", *PARTS],
+        cwd=host.REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    names = [name for name in listed.stdout.split("\0") if name]
+    if not names:
+        raise Failure(Status.USAGE, f"{host.REPO} is no git work tree: clone one")
+    return {
+        name: (host.REPO / name).read_text(encoding="utf-8")
+        for name in names
+        if name not in MERGED
+    }
+
+
+def kconfig_entries(text: str) -> dict[str, str]:
+    """Returns the entries of a Kconfig file by their symbols."""
+    return {
+        found[1]: found[0]
+        for found in re.finditer(r"^config (\w+)\n(?:[\t ].*\n|\n(?=[\t ]))*", text, re.M)
+    }
+
+
+def kbuild_lines(text: str) -> str:
+    """Returns the assignments of a Makefile, in the columns of drivers/xen/Makefile."""
+    lines = []
+    for line in text.splitlines():
+        found = re.match(r"(\S+) (\+=|:=) (.*)", line)
+        if found:
+            tabs = "\t" * max(1, (40 - len(found[1]) + 7) // 8)
+            lines.append(f"{found[1]}{tabs}{found[2]} {found[3]}\n")
+    return "".join(lines)
+
+
+def compat_flags(kernel: Path) -> list[str]:
+    """Returns what compat.mk defines for a kernel: what that one lacks."""
+    shown = subprocess.run(
+        [
+            host.tool("make"),
+            "-s",
+            f"--eval=srctree := {kernel}",
+            f"--eval=include {COMPAT / 'compat.mk'}",
+            "--eval=$(info $(compat-flags))",
+            "--eval=done:;",
+            "done",
+        ],
+        cwd=COMPAT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return [word.removeprefix("-D") for word in shown.stdout.split()]
+
+
+def compat_header(kernel: Path) -> str:
+    """Returns the one header that stands for compat/, empty if nothing is lacking."""
+    flags = compat_flags(kernel)
+    lacking = {flag for flag in flags if "=" not in flag}
+    includes = ""
+    body = ""
+    for path in sorted((COMPAT / "include").rglob("*.h")):
+        text = path.read_text(encoding="utf-8")
+        known = set(re.findall(r"\b(COMPAT_NO_\w+)", text))
+        guards = set(re.findall(r"^#ifndef (__XEN_PRIVCMD_COMPAT_\w+)", text, re.M))
+        # Checksums of a kernel's own xenfs are for modules outside its tree.
+        undefined = {"__GENKSYMS__", *guards, *(known - lacking)}
+        done = subprocess.run(
+            [
+                host.tool("unifdef"),
+                "-B",
+                *(f"-D{name}" for name in sorted(known & lacking)),
+                *(f"-U{name}" for name in sorted(undefined)),
+            ],
+            input=text,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        left = re.sub(
+            r"^(/\* SPDX.*|#include_next .*|#define __XEN_PRIVCMD_COMPAT_\w+)\n",
+            "",
+            done.stdout,
+            flags=re.M,
+        ).strip()
+        if left and known & lacking and guards:
+            includes += f"#include <{path.relative_to(COMPAT / 'include')}>\n"
+            includes += "".join(re.findall(r"^#include <.*\n", left, re.M))
+            body += re.sub(r"^#include <.*\n", "", left, flags=re.M) + "\n\n"
+    for flag in flags:
+        name, value, rest = flag.partition("=")
+        if value:
+            body += f"#define {name} ({rest})\n\n"
+    if not body:
+        return ""
+    return (
+        "/* SPDX-License-Identifier: GPL-2.0-only */\n"
+        "/* What the driver uses of the newest kernel's API and this kernel lacks. */\n\n"
+        "#ifndef __XEN_PRIVCMD_COMPAT_H\n#define __XEN_PRIVCMD_COMPAT_H\n\n"
+        f"{includes}\n{body}#endif /* __XEN_PRIVCMD_COMPAT_H */\n"
+    )
+
+
+def _kconfig(tree: edit.Tree) -> None:
+    name = "drivers/xen/Kconfig"
+    ours = kconfig_entries((host.REPO / "Kconfig").read_text(encoding="utf-8"))
+    theirs = kconfig_entries(tree.read(name))
+    for symbol in ours:
+        if symbol in theirs and symbol != "XEN_PRIVCMD":
+            tree.sub(name, re.escape(theirs[symbol]), "")
+    tree.sub(name, r"^config XEN_PRIVCMD\n(?:[\t ].*\n|\n(?=[\t ]))*", "@\n")
+    tree.sub(name, r"^@\n", "\n".join(ours.values()).replace("\\", r"\\"))
+
+
+def _kbuild(tree: edit.Tree) -> None:
+    name = "drivers/xen/Makefile"
+    lines = (host.REPO / name).read_text(encoding="utf-8")
+    tree.sub(name, r"^xen-privcmd-\S+\s*[:+]=.*\n", "", 0)
+    tree.sub(
+        name,
+        r"^obj-\$\(CONFIG_XEN_PRIVCMD\)\s*\+= xen-privcmd\.o\n",
+        kbuild_lines(lines),
+    )
+
+
+def add_maintained(text: str, names: list[str]) -> str:
+    """Adds files to MAINTAINERS' entry for Xen, in its order."""
+
+    def add(found: re.Match[str]) -> str:
+        lines = {*found[2].splitlines(True), *(f"F:\t{name}\n" for name in names)}
+        return found[1] + "".join(sorted(lines))
+
+    section = r"^(XEN HYPERVISOR INTERFACE\n(?:[A-EG-Z]:.*\n)+)((?:F:.*\n)+)"
+    text, count = re.subn(section, add, text, flags=re.M)
+    if not count:
+        raise Failure(Status.USAGE, "MAINTAINERS has no entry XEN HYPERVISOR INTERFACE")
+    return text
+
+
+def make(kernel: Path) -> edit.Tree:
+    """Returns a kernel source tree with the driver in it."""
+    tree = edit.kernel(kernel)
+    for name in REPLACED:
+        tree.remove(name)
+    for name, text in files().items():
+        tree.put(name, text)
+    header = compat_header(kernel)
+    if header:
+        tree.put(COMPAT_HEADER, header)
+        tree.sub(
+            "drivers/xen/privcmd/privcmd.h",
+            r"^(#include <xen/privcmd\.h>\n)",
+            r'\1\n#include "compat.h"\n',
+        )
+    _kconfig(tree)
+    _kbuild(tree)
+    tree.before("tools/testing/selftests/Makefile", r"TARGETS \+= zram$", "TARGETS += xen\n")
+    tree.sub(
+        "Documentation/userspace-api/index.rst",
+        r"^(   vduse\n)",
+        r"\1   xen/privcmd\n   xen/emulator\n",
+    )
+    tree.before("Documentation/driver-api/index.rst", r"   xilinx/index$", "   xen/dm-op\n")
+    covered = [f"{part}/" for part in PARTS if part not in ("drivers/xen", "include")]
+    tree.put("MAINTAINERS", add_maintained(tree.read("MAINTAINERS"), covered))
+    return tree
+

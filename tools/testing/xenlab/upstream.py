@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The new command alone, as patches for the kernel's privcmd and for Xen's library."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import edit
+import host
+import overlay
+from failure import Failure, Status
+
+COCCI = Path(__file__).resolve().parent / "cocci"
+UAPI = "include/uapi/xen/privcmd.h"
+
+KERNEL_MESSAGE = """\
+xen/privcmd: add IOCTL_PRIVCMD_DM_NR_VCPUS
+
+A device emulator serves one struct ioreq for each vCPU of its domain and has
+to know how many there are. IOCTL_PRIVCMD_DM_OP can tell, but a seccomp filter
+that allows it allows every other device-model operation too, for these stand
+in user memory. Give the question a command of its own, which a filter can
+allow alone. A 32-bit process may use it, and may restrict its file.
+"""
+
+XEN_MESSAGE = """\
+libs/devicemodel: ask the kernel for the number of vCPUs first
+
+Linux has a command of its own for XEN_DMOP_nr_vcpus, which a seccomp filter can
+allow without all other device-model operations. Use it where there is one: a
+kernel without it says ENOTTY, and then the operation is issued as before.
+"""
+
+
+def _ours(name: str) -> str:
+    return (host.REPO / name).read_text(encoding="utf-8")
+
+
+def _part(name: str, pattern: str) -> str:
+    """Returns the part of one of our files that matches a pattern."""
+    found = re.search(pattern, _ours(name), re.M | re.S)
+    if found is None:
+        raise Failure(Status.BUILD, f"{name} has no '{pattern}'")
+    return found[0]
+
+
+def tidy(before: str, after: str) -> str:
+    """Puts right what spatch makes of white space, and makes directives of comments."""
+    after = re.sub(r"\n\n[ \t]+\n", "\n\n", after)
+    after = re.sub(r"(\n\t*case \w+:)\n +(?=\w)", r"\1\n\t\t", after)
+    after = re.sub(r"^\s*/\*(#\w+.*)\*/$", r"\1", after, flags=re.M)
+    return after if "\t" in before else after.expandtabs(4)
+
+
+def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
+    """Changes a C file by a semantic patch."""
+    before = tree.read(name)
+    with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as scratch:
+        file = Path(scratch) / Path(name).name
+        file.write_text(before, encoding="utf-8")
+        host.command(
+            f"applying {semantic_patch.name} to {name}",
+            [
+                host.tool("spatch"),
+                *("--very-quiet", "--no-show-diff", "--smpl-spacing", "--in-place"),
+                *("--sp-file", str(semantic_patch), str(file)),
+            ],
+        )
+        after = file.read_text(encoding="utf-8")
+    if after == before:
+        raise Failure(
+            Status.USAGE,
+            f"{tree.path / name} has nothing that {semantic_patch.name} matches: "
+            "this version is not known",
+        )
+    tree.put(name, tidy(before, after))
+
+
+def _add_command(tree: edit.Tree, name: str) -> None:
+    """Adds the command's argument and number to a privcmd.h."""
+    if "IOCTL_PRIVCMD_DM_NR_VCPUS" in tree.read(name):
+        raise Failure(Status.USAGE, f"{tree.path} has the command already: see its {name}")
+    struct = _part(UAPI, r"^/\*\*\n \* struct privcmd_dm_nr_vcpus .*?^};\n")
+    number = _part(UAPI, r"^#define IOCTL_PRIVCMD_DM_NR_VCPUS \\\n.*?\n")
+    number = re.sub(r" \\\n", "\t\t\t\t\\\\\n", number)
+    tree.before(name, r"/\*\n \* @cmd: IOCTL_PRIVCMD_HYPERCALL\n", f"{struct}\n")
+    tree.sub(
+        name,
+        r"\n(#endif /\* __LINUX_PUBLIC_PRIVCMD_H__ \*/\n?)\Z",
+        number.replace("\\", r"\\") + r"\n\1",
+    )
+
+
+def kernel(path: Path) -> edit.Tree:
+    """Returns a kernel source tree whose privcmd driver has the command."""
+    tree = edit.kernel(path)
+    _add_command(tree, UAPI)
+    _spatch(tree, COCCI / "privcmd.cocci", "drivers/xen/privcmd.c")
+    for name in ("drivers/xen/dm-op.c", "include/xen/dm-op.h"):
+        tree.put(name, _ours(name))
+    name = "include/xen/interface/hvm/dm_op.h"
+    tree.before(
+        name,
+        r"#endif /\* __XEN_PUBLIC_HVM_DM_OP_H__ \*/",
+        _part(name, r"^/\*\n \* XEN_DMOP_nr_vcpus.*?^(?=#endif)"),
+    )
+    ours = overlay.kconfig_entries(_ours("Kconfig"))
+    tree.sub(
+        "drivers/xen/Kconfig",
+        r"^(config XEN_PRIVCMD\n(?:\t.*\n)*?\tdepends on XEN\n)",
+        ours["XEN_DM_OP"].replace("\\", r"\\") + r"\n\1\tselect XEN_DM_OP\n",
+    )
+    kbuild = _part("drivers/xen/Makefile", r"^obj-\$\(CONFIG_XEN_DM_OP\).*?\n(?=\n)")
+    tree.before(
+        "drivers/xen/Makefile",
+        r"obj-\$\(CONFIG_XEN_PRIVCMD\)",
+        overlay.kbuild_lines(kbuild),
+    )
+    return tree
+
+
+def xen(path: Path) -> edit.Tree:
+    """Returns a Xen source tree whose libxendevicemodel uses the command."""
+    library = "tools/libs/devicemodel"
+    header = "tools/include/xen-sys/Linux/privcmd.h"
+    no_xen = "is no Xen source tree with libxendevicemodel"
+    tree = edit.Tree(path, {f"{library}/common.c": no_xen, header: no_xen})
+    _add_command(tree, header)
+    for name in ("core.c", "common.c", "compat.c"):
+        _spatch(tree, COCCI / "devicemodel.cocci", f"{library}/{name}")
+    tree.before(
+        f"{library}/private.h",
+        r"int osdep_xendevicemodel_restrict\(",
+        "/* Without the command: -1 and ENOTTY. */\n"
+        "int osdep_xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,\n"
+        "                                  domid_t domid, unsigned int *vcpus);\n\n",
+    )
+    return tree
