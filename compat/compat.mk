@@ -9,6 +9,7 @@ compat-lacks = $(shell grep -qs -e '$2' $(srctree)/include/$3 || echo -DCOMPAT_N
 
 compat-flags := \
 	$(call compat-lacks,FREE_KVFREE,DEFINE_FREE.kvfree\>,linux/slab.h) \
+	$(call compat-lacks,KMALLOC_OBJ,define kmalloc_obj\>,linux/slab.h) \
 	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,linux/mm.h) \
 	$(call compat-lacks,MM_GET_UNMAPPED_AREA,\<mm_get_unmapped_area\>,linux/sched/mm.h) \
 	$(call compat-lacks,MM_GET_UNMAPPED_AREA_OF_FILE,\<mm_get_unmapped_area.struct file\>,linux/sched/mm.h) \

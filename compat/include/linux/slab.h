@@ -10,4 +10,8 @@
 DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 #endif
 
+#ifdef COMPAT_NO_KMALLOC_OBJ
+#define kmalloc_obj(obj) kmalloc(sizeof(obj), GFP_KERNEL)
+#endif
+
 #endif /* __XEN_PRIVCMD_COMPAT_SLAB_H */

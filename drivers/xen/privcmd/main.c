@@ -35,7 +35,7 @@ static int privcmd_open(struct inode *inode, struct file *file)
 	struct privcmd_file *data;
 	int err;
 
-	data = kmalloc(sizeof(*data), GFP_KERNEL);
+	data = kmalloc_obj(*data);
 	if (!data)
 		return -ENOMEM;
 
