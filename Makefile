@@ -87,6 +87,14 @@ upstream-patch: setup
 	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
 		--output "$(OUT)"
 
+.PHONY: check-overlay
+check-overlay: setup
+	@$(XENLAB) overlay-check
+
+.PHONY: check-upstream
+check-upstream: setup
+	@$(XENLAB) upstream-check
+
 .PHONY: lint
 lint: setup
 	@tools/testing/xenlab/lint --kernel-tree "$$($(XENLAB) path source)" \
@@ -115,6 +123,8 @@ help:
 	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
 	@echo 'make overlay KSRC=  make a patch that puts the driver into a kernel source (OUT=: its name)'
 	@echo 'make upstream-patch KSRC= or XSRC=  one with the new command alone, for a kernel or for Xen'
+	@echo 'make check-overlay  build the driver in kernel sources 6.1, 6.12 and 7.2'
+	@echo 'make check-upstream  run what upstream-patch makes on real Xen'
 	@echo 'make lint      check the sources; silent when clean'
 	@echo 'make docs      build the documentation into build/html'
 	@echo 'make clean     remove all that was built and downloaded'

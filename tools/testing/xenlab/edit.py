@@ -27,6 +27,10 @@ class Tree:
         """Says whether the tree has such a file or directory itself."""
         return (self.path / name).exists()
 
+    def names(self) -> list[str]:
+        """Returns the files that differ."""
+        return sorted(self._changed)
+
     def read(self, name: str) -> str:
         """Returns a file as it is to be."""
         text = self._changed.get(name)
@@ -77,9 +81,11 @@ class Tree:
         self._write(directory, False)
         self._write(directory, True)
 
-    def patch(self, message: str, output: Path) -> None:
-        """Writes the patch, for git am; its author is who runs this."""
-        author = _author()
+    def patch(
+        self, message: str, output: Path, author: tuple[str, str] | None = None
+    ) -> None:
+        """Writes the patch, for git am; its author is who runs this or who is named."""
+        author = author or _author()
         with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as scratch:
             top = Path(scratch)
             _git(top, author, "init", "-q")

@@ -4,6 +4,8 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import build
@@ -39,8 +41,24 @@ def _finish(tree: Path) -> None:
             shutil.rmtree(path)
 
 
+def source(version: str) -> fetch.Spec:
+    """Returns what the source of a kernel is in, whole and packed."""
+    return fetch.Spec("kernel-source", (f"linux-source-{version}",), _finish)
+
+
 # The kernel that Debian has both for this release and for the next one.
-SOURCE = fetch.Spec("kernel-source", ("linux-source-6.12",), _finish)
+SOURCE = source("6.12")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change to the source before it is built; another one has another key."""
+
+    key: bytes
+    make: Callable[[Path], None]
+
+
+NONE = Change(b"", lambda source: None)
 
 
 def missing(wanted: str, config: str) -> list[str]:
@@ -80,7 +98,9 @@ def _name_compiler(makefile: Path, arch: Architecture) -> None:
     makefile.write_text(first + text, encoding="utf-8")
 
 
-def _build(archive: Path, fragment: Path, arch: Architecture, target: Path) -> None:
+def _build(
+    archive: Path, fragment: Path, arch: Architecture, change: Change, target: Path
+) -> None:
     """Makes a tree like that of Debian's kernel packages."""
     source = target / "source"
     source.mkdir(parents=True)
@@ -93,6 +113,7 @@ def _build(archive: Path, fragment: Path, arch: Architecture, target: Path) -> N
             "--strip-components=1",
         ],
     )
+    change.make(source)
     _name_compiler(source / "Makefile", arch)
     _configure(source, fragment, arch)
     build.make(
@@ -123,11 +144,11 @@ def _build(archive: Path, fragment: Path, arch: Architecture, target: Path) -> N
     shutil.rmtree(source)
 
 
-def tree(fragment: Path, arch: Architecture) -> Path:
+def tree(fragment: Path, arch: Architecture, change: Change = NONE) -> Path:
     """Returns a kernel's tree, and builds it first if the cache lacks it."""
     source = fetch.tree(SOURCE)
     key = hashlib.sha256(f"{RECIPE} {KEPT} {source.name} {arch.name} ".encode())
-    key.update(fragment.read_bytes())
+    key.update(fragment.read_bytes() + change.key)
     final = host.CACHE / f"kernel-{fragment.stem}-{arch.name}-{key.hexdigest()[:12]}"
     if final.is_dir():
         return final
@@ -138,6 +159,6 @@ def tree(fragment: Path, arch: Architecture) -> Path:
         for old in [partial, *host.CACHE.glob(f"kernel-{fragment.stem}-{arch.name}-*")]:
             shutil.rmtree(old, ignore_errors=True)
         host.say(f"building the kernel of {fragment.name}, once: this takes a while")
-        _build(_archive(source), fragment, arch, partial)
+        _build(_archive(source), fragment, arch, change, partial)
         os.rename(partial, final)
     return final

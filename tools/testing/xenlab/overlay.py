@@ -29,9 +29,9 @@ xen/privcmd: check in one place what a file may do
 
 Replace the driver by one in which every command is a row of a table, and
 what a file may do is checked there before a handler runs. Add
-IOCTL_PRIVCMD_DM_NR_VCPUS, which tells a sandboxed device emulator how many
-vCPUs its domain has, and the same for code in the kernel, selftests, samples
-and documentation.
+IOCTL_PRIVCMD_DM_NR_VCPUS, which tells a sandboxed device emulator how
+many vCPUs its domain has, and the same for code in the kernel, tests,
+samples and documentation.
 """
 
 
@@ -142,6 +142,23 @@ def compat_header(kernel: Path) -> str:
     )
 
 
+def _compat(tree: edit.Tree) -> None:
+    """Adds what the kernel lacks, after all that a file of the driver includes."""
+    header = compat_header(tree.path)
+    if not header:
+        return
+    tree.put(COMPAT_HEADER, header)
+    directory = Path(COMPAT_HEADER).parent
+    tree.sub(
+        f"{directory}/privcmd.h",
+        r"^(#include <xen/privcmd\.h>\n)",
+        r'\1\n#include "compat.h"\n',
+    )
+    for name, text in files().items():
+        if Path(name).match(f"{directory}/*.c") and '"privcmd.h"' not in text:
+            tree.sub(name, r"\A((?s:.*)^#include .*\n)", r'\1\n#include "compat.h"\n')
+
+
 def _kconfig(tree: edit.Tree) -> None:
     name = "drivers/xen/Kconfig"
     ours = kconfig_entries((host.REPO / "Kconfig").read_text(encoding="utf-8"))
@@ -185,14 +202,7 @@ def make(kernel: Path) -> edit.Tree:
         tree.remove(name)
     for name, text in files().items():
         tree.put(name, text)
-    header = compat_header(kernel)
-    if header:
-        tree.put(COMPAT_HEADER, header)
-        tree.sub(
-            "drivers/xen/privcmd/privcmd.h",
-            r"^(#include <xen/privcmd\.h>\n)",
-            r'\1\n#include "compat.h"\n',
-        )
+    _compat(tree)
     _kconfig(tree)
     _kbuild(tree)
     tree.before("tools/testing/selftests/Makefile", r"TARGETS \+= zram$", "TARGETS += xen\n")

@@ -78,7 +78,7 @@ def modules(driver: str, built: build.Built) -> list[kmod.Module]:
     return [module for module in ours if module.name != "xen_privcmd"]
 
 
-def _show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Counts:
+def show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Counts:
     """Prints a program's line and its failures as soon as it has ended."""
     counts, lines = ktap.judge(section.report(), permitted)
     print(f"  {section.name}: {counts} ({section.seconds:.1f} s)", flush=True)
@@ -127,7 +127,7 @@ def run_programs(
 
     def done(section: programs.Section) -> None:
         nonlocal total
-        total += _show(section, permitted)
+        total += show(section, permitted)
 
     sections = programs.Sections(done)
     verdict = machine.boot(

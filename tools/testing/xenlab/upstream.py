@@ -16,19 +16,20 @@ UAPI = "include/uapi/xen/privcmd.h"
 KERNEL_MESSAGE = """\
 xen/privcmd: add IOCTL_PRIVCMD_DM_NR_VCPUS
 
-A device emulator serves one struct ioreq for each vCPU of its domain and has
-to know how many there are. IOCTL_PRIVCMD_DM_OP can tell, but a seccomp filter
-that allows it allows every other device-model operation too, for these stand
-in user memory. Give the question a command of its own, which a filter can
+A device emulator serves one struct ioreq for each vCPU of its domain and
+has to know how many there are. IOCTL_PRIVCMD_DM_OP can tell, but a seccomp
+filter that allows it allows every other operation too, for these stand in
+user memory. Give the question a command of its own, which a filter can
 allow alone. A 32-bit process may use it, and may restrict its file.
 """
 
 XEN_MESSAGE = """\
 libs/devicemodel: ask the kernel for the number of vCPUs first
 
-Linux has a command of its own for XEN_DMOP_nr_vcpus, which a seccomp filter can
-allow without all other device-model operations. Use it where there is one: a
-kernel without it says ENOTTY, and then the operation is issued as before.
+Linux has a command of its own for XEN_DMOP_nr_vcpus, which a seccomp
+filter can allow without all other device-model operations. Use it where
+there is one: a kernel without it says ENOTTY, and then the operation is
+issued as before.
 """
 
 

@@ -276,6 +276,30 @@ def _upstream_patch(args: argparse.Namespace) -> int:
     return _write_patch(tree, upstream.KERNEL_MESSAGE, name, args.output)
 
 
+def _overlay_check(args: argparse.Namespace) -> int:
+    import overlay_check  # only this command needs it
+
+    for given, known in (
+        (args.version, tuple(overlay_check.VERSIONS)),
+        (args.combination, overlay_check.COMBINATIONS),
+    ):
+        for word in set(given) - set(known):
+            raise Failure(Status.USAGE, f"{word}: not one of {', '.join(known)}")
+    return _close(overlay_check.run(args.version, args.combination), [])
+
+
+def _overlay_test(args: argparse.Namespace) -> int:
+    import overlay_test  # only this command needs it
+
+    return _close(*overlay_test.run(machine.Options(timeout=args.timeout), args.program))
+
+
+def _upstream_check(args: argparse.Namespace) -> int:
+    import upstream_check  # only this command needs it
+
+    return _close(*upstream_check.run(machine.Options(timeout=args.timeout)))
+
+
 def _selfcheck(args: argparse.Namespace) -> int:
     import selfcheck  # only this command needs it
 
@@ -384,6 +408,16 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--selftests",
         action="store_true",
         help=f"put the test programs into {programs.DIRECTORY}",
+    )
+
+
+def _add_timeout(parser: argparse.ArgumentParser, default: float) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=default,
+        metavar="SECONDS",
+        help=f"time limit of each machine from power-on ({default:.0f})",
     )
 
 
@@ -564,6 +598,31 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--kernel", metavar="DIRECTORY", help="a kernel source")
     group.add_argument("--xen", metavar="DIRECTORY", help="a Xen source")
     _add_output(command)
+
+    command = add(
+        "overlay-check", _overlay_check, "build what overlay makes in kernel sources"
+    )
+    command.add_argument(
+        "--combination",
+        action="append",
+        default=[],
+        metavar="XX",
+        help="XEN_PRIVCMD and XEN_DM_OP, such as my (default: all; may be repeated)",
+    )
+    command.add_argument("version", nargs="*", help="kernel versions (default: all)")
+
+    command = add(
+        "overlay-test",
+        _overlay_test,
+        "run the selftests on an arm64 kernel that has the driver built in",
+    )
+    _add_timeout(command, 1200)
+    command.add_argument("program", nargs="*", help="test programs (default: all)")
+
+    command = add(
+        "upstream-check", _upstream_check, "run what upstream-patch makes on real Xen"
+    )
+    _add_timeout(command, 600)
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
     return parser

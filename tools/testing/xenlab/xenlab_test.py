@@ -35,10 +35,12 @@ import machine
 import matrix
 import mutants
 import overlay
+import overlay_test
 import programs
 import suite
 import toolstack
 import upstream
+import upstream_check
 import versions
 import xenlab
 from failure import Failure, Status
@@ -462,6 +464,37 @@ class PatchTest(unittest.TestCase):
         )
         self.assertEqual(
             upstream.tidy("", "    /*#ifdef A*/\n    \tb;\n"), "#ifdef A\n        b;\n"
+        )
+
+
+class UpstreamCheckTest(unittest.TestCase):
+    """What the library did is read off strace's lines."""
+
+    def test_library_commands(self) -> None:
+        trace = """\
+[pid 9] ioctl(10, 0x105005, 0x7ffd) = 0
+[pid 9] close(10) = 0
+[pid 9] ioctl(5, 0x105005, 0x7ffd) = -1 EPERM (Operation not permitted)
+[pid 9] ioctl(7, 0x105005, 0x7ffd) = 0
+[pid 9] ioctl(3, 0xc008500b, 0x7ffd) = 0
+[pid 9] ioctl(7, 0xc008500b, 0x7ffd) = -1 ENOTTY (Inappropriate ioctl)
+[pid 9] ioctl(7, 0x105005, 0x7ffd) = 0
+[pid 9] close(7) = 0
+[pid 9] ioctl(7, 0x105005, 0x7ffd) = 0
+"""
+        self.assertEqual(
+            upstream_check.library_commands(trace.splitlines()),
+            upstream_check.EXPECTED["stock"],
+        )
+
+
+class OverlayTestTest(unittest.TestCase):
+    """The kernel with the driver built in."""
+
+    def test_fragment(self) -> None:
+        text = "CONFIG_XENFS=m\nCONFIG_PCI=y\n\n# What finds defects.\nCONFIG_KASAN=y\n"
+        self.assertEqual(
+            overlay_test.fragment(text), "CONFIG_PCI=y\n" + overlay_test.BUILTIN
         )
 
 

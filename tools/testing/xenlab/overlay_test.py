@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The selftests on a kernel that has the driver built in."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import build
+import cpio
+import debug
+import fetch
+import host
+import kernel
+import ktap
+import machine
+import overlay
+import suite
+from arch import ARM64
+from failure import Failure
+
+SCRATCH = host.BUILD / "overlay"
+# What the kernel is made of, beside what overlay.files() has.
+MORE = ("Kconfig", "drivers/xen/Makefile", "compat/compat.mk")
+TEST_MODULES = "tools/testing/selftests/xen/test_modules"
+
+BUILTIN = """\
+CONFIG_LOCALVERSION="-builtin"
+CONFIG_XENFS=y
+CONFIG_XEN_DM_OP=y
+CONFIG_XEN_PRIVCMD=y
+"""
+
+
+def fragment(text: str) -> str:
+    """Returns the debug kernel's configuration without what finds defects."""
+    plain, _, _ = text.partition("\n# What finds defects")
+    named = {line.partition("=")[0] for line in BUILTIN.splitlines()}
+    kept = [line for line in plain.splitlines() if line.partition("=")[0] not in named]
+    return "\n".join(kept) + "\n" + BUILTIN
+
+
+def _change() -> kernel.Change:
+    key = hashlib.sha256()
+    for name, text in sorted(overlay.files().items()):
+        if name.startswith(("drivers/", "include/")):
+            key.update(f"{name}\n{text}".encode())
+    for path in (*(host.REPO / name for name in MORE), *overlay.COMPAT.rglob("*.h")):
+        key.update(path.read_bytes())
+    return kernel.Change(
+        key.digest(), lambda source: overlay.make(source).apply(source)
+    )
+
+
+def _test_module(trees: fetch.Trees) -> build.Built:
+    """Builds the tests' own module; the kernel has the others built in."""
+    output = SCRATCH / "test_modules"
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.copytree(host.REPO / TEST_MODULES, output)
+    build.make(
+        "building the test module",
+        trees.arch.cross,
+        *("-C", str(fetch.kernel_headers(trees.linux)), f"M={output}", "modules"),
+    )
+    return build.Built(output)
+
+
+def run(
+    options: machine.Options, wanted: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the tests, or some of them."""
+    config = host.directory(SCRATCH) / "builtin.config"
+    config.write_text(fragment(debug.CONFIG.read_text(encoding="utf-8")), encoding="utf-8")
+    linux = kernel.tree(config, ARM64, _change())
+    trees = fetch.Trees(ARM64, linux, fetch.tree(fetch.xen(ARM64)))
+    directory = build.selftests(trees)
+    options = replace(options, arch=ARM64, driver="ours")
+    files = cpio.Archive()
+    suite.put(files, directory, _test_module(trees))
+    counts, failure = suite.run_programs(
+        options,
+        trees,
+        machine.Load((), files),
+        suite.choose(directory, wanted),
+        suite.permitted_skips(options, trees, directory),
+    )
+    return counts, [failure] if failure else []

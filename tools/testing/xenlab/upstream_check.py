@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Shows on real Xen that what upstream.py's patches make does what it should."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import build
+import cpio
+import fetch
+import host
+import image as images
+import kernel
+import ktap
+import machine
+import programs
+import suite
+import upstream
+from arch import AMD64
+from failure import Failure
+
+SCRATCH = host.BUILD / "upstream"
+# What the patch needs of a kernel's source, and the module of the rest.
+KERNEL_PARTS = ("Kbuild", "MAINTAINERS", "drivers/xen", "include/uapi/xen", "include/xen")
+XEN_PARTS = ("tools/include", "tools/libs/devicemodel")
+KERNEL_FILES = ("drivers/xen/privcmd.h", "drivers/xen/privcmd-buf.c")
+
+# All that is about the new command.
+TESTS = ("compat_test", "dm_nr_vcpus_test", "dm_op_kernel_test", "seccomp_test")
+
+KBUILD = """\
+export LINUXINCLUDE := $(addprefix -I$(KBUILD_EXTMOD)/,shadow include include/uapi) \\
+		       $(LINUXINCLUDE)
+obj-m := xen-dm-op.o xen-privcmd.o tools/testing/selftests/xen/test_modules/
+xen-dm-op-y := drivers/xen/dm-op.o
+xen-privcmd-y := drivers/xen/privcmd.o drivers/xen/privcmd-buf.o
+"""
+# The distribution's xenfs wants the checksums of a driver without this header.
+SHADOW = "#ifndef __GENKSYMS__\n#include_next <linux/compat.h>\n#endif\n"
+
+LIBRARY = "libxendevicemodel.so.1"
+STRACE = fetch.Spec("strace", ("strace",), lambda tree: None)
+TRACE = (
+    "LD_LIBRARY_PATH=/opt/strace /opt/strace/strace -f -X raw -e trace=ioctl,close "
+    f"{programs.DIRECTORY}/dm_nr_vcpus_test 2>&1"
+)
+DM_OP = "0x105005"
+DM_NR_VCPUS = "0xc008500b"
+# By driver: what the library does with its file after the probe.
+EXPECTED = {
+    "ours": [f"{DM_NR_VCPUS} = 0"],
+    "stock": [f"{DM_NR_VCPUS} = -1 ENOTTY", f"{DM_OP} = 0"],
+}
+
+
+def _unpack(archive: Path, parts: Sequence[str], target: Path) -> Path:
+    """Unpacks parts of a source archive, without the directory they are in."""
+    shutil.rmtree(target, ignore_errors=True)
+    host.directory(target)
+    host.command(
+        f"unpacking {archive.name}",
+        [
+            *(host.tool("tar"), "-xf", str(archive), "-C", str(target)),
+            *("--strip-components=1", "--wildcards", "--no-wildcards-match-slash"),
+            *(f"*/{part}" for part in parts),
+        ],
+    )
+    return target
+
+
+def kernel_modules(trees: fetch.Trees) -> build.Built:
+    """Builds the kernel's own driver with the patch, as modules."""
+    version = ".".join(fetch.kernel_version(trees.linux).split(".")[:2])
+    archive = fetch.only(fetch.tree(kernel.source(version)), "linux-source-*.tar.xz")
+    source = _unpack(archive, KERNEL_PARTS, SCRATCH / "linux")
+    output = SCRATCH / "modules"
+    shutil.rmtree(output, ignore_errors=True)
+    upstream.kernel(source).apply(output)
+    for name in KERNEL_FILES:
+        shutil.copy(source / name, output / name)
+    tests = "tools/testing/selftests/xen/test_modules"
+    shutil.copytree(host.REPO / tests, output / tests)
+    (output / "Kbuild").write_text(KBUILD, encoding="utf-8")
+    shadow = output / "shadow/linux/compat.h"
+    host.directory(shadow.parent)
+    shadow.write_text(SHADOW, encoding="utf-8")
+    headers = fetch.kernel_headers(trees.linux)
+    build.make(
+        "building the kernel's driver with the patch",
+        trees.arch.cross,
+        *("-C", str(headers), f"M={output}", "W=1e", "CONFIG_DEBUG_INFO_BTF_MODULES="),
+        "modules",
+    )
+    host.command(
+        "comparing checksums",
+        [
+            *("sh", str(Path(__file__).resolve().parent / "check-symvers")),
+            *(str(headers), str(output / "Module.symvers")),
+        ],
+    )
+    shutil.copy(output / tests / f"{build.TEST_MODULE}.ko", output)
+    return build.Built(output)
+
+
+def library(trees: fetch.Trees) -> Path:
+    """Builds libxendevicemodel with the patch, against the lab's headers."""
+    packed = SCRATCH / "xen-source"
+    shutil.rmtree(packed, ignore_errors=True)
+    archive = fetch.source("xen", host.suite(), host.directory(packed))
+    source = _unpack(archive, XEN_PARTS, SCRATCH / "xen")
+    output = SCRATCH / "library"
+    shutil.rmtree(output, ignore_errors=True)
+    upstream.xen(source).apply(output)
+    headers = host.directory(output / "include/xen")
+    (headers / "sys").symlink_to(output / "tools/include/xen-sys/Linux")
+    directory = "tools/libs/devicemodel"
+    host.command(
+        "building libxendevicemodel with the patch",
+        [
+            *(host.tool(f"{trees.arch.cross}gcc"), "-shared", "-fPIC", "-O2"),
+            *("-Wall", "-Werror", "-D_GNU_SOURCE", "-D__XEN_TOOLS__"),
+            *(f"-I{headers.parent}", f"-I{source / 'tools/include'}"),
+            f"-Wl,--version-script={source / directory / 'libxendevicemodel.map'}",
+            *(f"-Wl,-soname,{LIBRARY}", "-o", str(output / LIBRARY)),
+            *(str(output / directory / name) for name in ("core.c", "common.c")),
+            *(f"--sysroot={trees.xen}", "-lxencall", "-lxentoollog", "-lxentoolcore"),
+        ],
+    )
+    return output / LIBRARY
+
+
+def library_commands(trace: Sequence[str]) -> list[str]:
+    """Returns what libxendevicemodel did with the first file that it used.
+
+    It opens each with a DM_OP that asks for nothing.
+    """
+    found: list[str] = []
+    opened = ""
+    for line in trace:
+        call = re.search(r"(ioctl|close)\((\d+)(?:, (\w+), \w+)?\) += (.*)", line)
+        if call is None:
+            continue
+        name, file, command, result = call.groups()
+        if opened and file == opened:
+            if name == "ioctl":
+                found.append(f"{command} = {' '.join(result.split()[:2])}")
+            elif found:
+                return found
+            else:
+                opened = ""
+        elif not opened and command == DM_OP and result == "0":
+            opened = file
+    return found
+
+
+def _check_trace(section: programs.Section, driver: str) -> ktap.Counts:
+    found = library_commands(section.lines)
+    for line in found:
+        print(f"  the library's ioctl({line})", flush=True)
+    if found == EXPECTED[driver]:
+        return ktap.Counts(passed=1)
+    print(f"  FAIL trace: expected {EXPECTED[driver]} in:", flush=True)
+    print("\n".join(f"  | {line}" for line in section.lines[:60]), flush=True)
+    return ktap.Counts(failed=1)
+
+
+def _run_library(
+    options: machine.Options, trees: fetch.Trees, shared: Path, built: build.Built
+) -> tuple[ktap.Counts, Failure | None]:
+    """Runs the agreement test with the library in place of Debian's, and a trace."""
+    directory = build.selftests(trees)
+    files = cpio.Archive()
+    suite.put(files, directory, built)
+    place = next(trees.xen.glob(f"usr/lib/*/{LIBRARY}")).parent.name
+    files.data(f"usr/lib/{place}/{LIBRARY}", shared.read_bytes(), 0o755)
+    strace = fetch.tree(STRACE)
+    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
+        files.copy(f"opt/strace/{path.name}", path)
+    permitted = suite.permitted_skips(options, trees, directory)
+    total = ktap.Counts()
+
+    def done(section: programs.Section) -> None:
+        nonlocal total
+        if section.name == "trace":
+            total += _check_trace(section, options.driver)
+        else:
+            total += suite.show(section, permitted)
+
+    sections = programs.Sections(done)
+    verdict = machine.boot(
+        options,
+        images.make(trees),
+        machine.Load(suite.modules(options.driver, built), files),
+        programs.script(["dm_nr_vcpus_test"])
+        + f"\n{programs.begin('trace')}\n{TRACE}\n{programs.end()}",
+        sections,
+        "upstream",
+    )
+    sections.finish()
+    if {section.name for section in sections.all} != {"dm_nr_vcpus_test", "trace"}:
+        print("  FAIL not all of it ran", flush=True)
+        total += ktap.Counts(failed=1)
+    return total, None if verdict.status == 0 else verdict.failure()
+
+
+def _run_kernel(
+    options: machine.Options, trees: fetch.Trees
+) -> tuple[ktap.Counts, Failure | None]:
+    """Runs the tests of the command on the kernel's own driver with the patch."""
+    built = kernel_modules(trees)
+    directory = build.selftests(trees)
+    files = cpio.Archive()
+    suite.put(files, directory, built)
+    load = machine.Load(suite.modules(options.driver, built), files)
+    permitted = suite.permitted_skips(options, trees, directory)
+    return suite.run_programs(options, trees, load, TESTS, permitted)
+
+
+def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
+    """Checks the patch for the kernel, and that for Xen on both drivers."""
+    trees = fetch.trees(AMD64)
+    ours = replace(options, arch=AMD64, driver="ours")
+    shared = library(trees)
+    built = build.modules(trees)
+    print("the kernel's own driver with the patch:", flush=True)
+    results = [_run_kernel(ours, trees)]
+    for each in (ours, replace(ours, driver="stock")):
+        print(f"libxendevicemodel with the patch, driver {each.driver}:", flush=True)
+        results.append(_run_library(each, trees, shared, built))
+    total = ktap.Counts()
+    for counts, _ in results:
+        total += counts
+    return total, [failure for _, failure in results if failure]
