@@ -37,6 +37,20 @@ kdir:
 		echo "no kernel headers in $(KDIR): apt-get install linux-headers-$(RELEASE), or name others with KDIR=" >&2; \
 		exit 1; }
 
+# What the Debian packages are made of; again in a copy.
+PACKAGE_SOURCES := COPYING Documentation Kbuild compat debian drivers include samples \
+		   tools/testing/xenlab/check-symvers
+
+.PHONY: deb
+deb:
+	@command -v dh_dkms > /dev/null || { \
+		echo "dh_dkms is missing: apt-get install --no-install-recommends debhelper dh-dkms" >&2; \
+		exit 1; }
+	@rm -rf build/deb
+	@mkdir -p build/deb/source
+	@cp -pr --parents $(PACKAGE_SOURCES) build/deb/source
+	@cd build/deb/source && dpkg-buildpackage -us -uc -b
+
 .PHONY: setup
 setup:
 	@$(XENLAB) setup
@@ -112,6 +126,7 @@ clean:
 .PHONY: help
 help:
 	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
+	@echo 'make deb       build the Debian packages into build/deb'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
 	@echo 'make check-emulators  run those of the emulator in samples/xen'
