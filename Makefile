@@ -83,6 +83,10 @@ check-toolstack: setup
 matrix: setup
 	@$(XENLAB) matrix $(ONLY)
 
+.PHONY: check-deb
+check-deb: setup
+	@$(XENLAB) deb
+
 .PHONY: bench
 bench: setup
 	@$(XENLAB) bench
@@ -132,6 +136,7 @@ help:
 	@echo 'make check-emulators  run those of the emulator in samples/xen'
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
+	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'
 	@echo 'make mutants   show that the tests fail when the driver is broken'

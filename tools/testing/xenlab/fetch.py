@@ -238,7 +238,8 @@ def sources(
     )
 
 
-def _system_sources(suite: str, more: str, types: str = "deb") -> str:
+def system_sources(suite: str, more: str = "", types: str = "deb") -> str:
+    """Returns APT sources for a suite, as sources() derives them."""
     shown = subprocess.run(
         [
             host.tool("apt-get"),
@@ -271,7 +272,7 @@ def directory(spec: Spec, suite: str) -> Path:
 
 def _extract(spec: Spec, suite: str, target: Path) -> None:
     sources_file = target.with_suffix(".sources")
-    sources_file.write_text(_system_sources(suite, spec.suite), encoding="utf-8")
+    sources_file.write_text(system_sources(suite, spec.suite), encoding="utf-8")
     architectures = [HOST.name] if spec.for_host else []
     if spec.architecture not in architectures:
         architectures.append(spec.architecture)
@@ -335,7 +336,7 @@ def source(package: str, suite: str, target: Path) -> Path:
     for name in ("lists/partial", "archives/partial"):
         host.directory(apt / name)
     sources_file = apt / "source.sources"
-    sources_file.write_text(_system_sources(suite, "", "deb-src"), encoding="utf-8")
+    sources_file.write_text(system_sources(suite, "", "deb-src"), encoding="utf-8")
     options = {
         "Dir::Etc::SourceList": sources_file,
         "Dir::Etc::SourceParts": "/dev/null",

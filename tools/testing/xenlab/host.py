@@ -38,6 +38,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
     "patches": ("coccinelle", "git", "unifdef"),
     "bench": ("gnuplot-nox",),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
+    "deb": ("debhelper", "dh-dkms", "genext2fs", "lintian", "uidmap"),
     "docs": ("python3-sphinx", "python3-sphinx-rtd-theme"),
 }
 
@@ -50,6 +51,7 @@ TOOLS: Mapping[str, str] = {
     "gcc": "gcc",
     "git": "git",
     "gnuplot": "gnuplot-nox",
+    "lintian": "lintian",
     "make": "make",
     "mmdebstrap": "mmdebstrap",
     "patch": "patch",

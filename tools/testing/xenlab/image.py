@@ -70,6 +70,8 @@ class Image:
     base: Path
     version: str
     modules: Sequence[kmod.Module]
+    # A whole root file system with dom0-init and what that reads; base is its initrd.
+    disk: Path | None = None
 
 
 def unpack_kernel(image: bytes) -> bytes:

@@ -100,6 +100,10 @@ def _log_path(options: Options, purpose: str) -> Path:
     return logs / f"{stamp}-{os.getpid()}-{run}.log"
 
 
+def _drive(disk: Path) -> str:
+    return f"file={escape(str(disk))},format=raw,if=virtio"
+
+
 def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[str]:
     """Returns the QEMU command line, but for its serial port and its channels."""
     arch = options.arch
@@ -133,12 +137,14 @@ def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[st
         *(("-icount", "shift=0,sleep=off") if options.counted else ()),
         *("-display", "none"),
         "-nodefaults",
+        *(("-drive", _drive(image.disk)) if image.disk is not None else ()),
         *arch.options,
         *arch.boot(Boot(image.xen, xen_options, kernel, kernel_options, initrd)),
     ]
 
 
-def _config(options: Options, mode: str) -> bytes:
+def config(options: Options, mode: str) -> bytes:
+    """Returns what dom0-init reads."""
     values = {
         "DRIVER": options.driver,
         "MODE": mode,
@@ -149,6 +155,9 @@ def _config(options: Options, mode: str) -> bytes:
 
 def _write_initrd(path: Path, image: images.Image, load: Load) -> None:
     """Writes the base archive and the run's own one, which the kernel unpacks in turn."""
+    if image.disk is not None:
+        shutil.copyfile(image.base, path)
+        return
     archive = images.overlay(image, load.modules, load.files)
     with path.open("wb") as file:
         file.write(image.base.read_bytes())
@@ -277,7 +286,7 @@ def boot(
     purpose: str = "run",
 ) -> Verdict:
     """Boots a machine, runs a shell command in dom0 and says how it ended."""
-    load.files.data("etc/xenlab/config", _config(options, "command"))
+    load.files.data("etc/xenlab/config", config(options, "command"))
     load.files.data("etc/xenlab/command", command.encode() + b"\n")
     log = _log_path(options, purpose)
     pairs = {name: socket.socketpair() for name in ("out", "status")}
@@ -326,7 +335,7 @@ def boot(
 
 def shell(options: Options, image: images.Image, load: Load) -> Path:
     """Boots a machine with its console on this terminal; returns the log's path."""
-    load.files.data("etc/xenlab/config", _config(options, "shell"))
+    load.files.data("etc/xenlab/config", config(options, "shell"))
     log = _log_path(options, "shell")
     with _scratch() as scratch:
         initrd = Path(scratch) / "initrd"

@@ -201,6 +201,12 @@ def _bench(args: argparse.Namespace) -> int:
     return Status.GOOD if met else Status.COMMAND
 
 
+def _deb(args: argparse.Namespace) -> int:
+    import deb  # only this command needs it
+
+    return _close(*deb.run(args.timeout))
+
+
 def _setup(args: argparse.Namespace) -> int:
     del args
     host.setup()
@@ -564,6 +570,15 @@ def _parser() -> argparse.ArgumentParser:
         "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
     )
     _add_machine(command, ("ours", "stock"), 1500)
+
+    command = add("deb", _deb, "install, test and remove the Debian packages on a dom0")
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=1800,
+        metavar="SECONDS",
+        help="time limit from power-on (1800)",
+    )
 
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400, BOTH)
