@@ -37,19 +37,20 @@ kdir:
 		echo "no kernel headers in $(KDIR): apt-get install linux-headers-$(RELEASE), or name others with KDIR=" >&2; \
 		exit 1; }
 
-# What the Debian packages are made of; again in a copy.
+# What the Debian packages are made of; again in a copy.  They take no compiler, as
+# DKMS compiles where they are installed: -d, or build-essential would be asked for.
 PACKAGE_SOURCES := COPYING Documentation Kbuild compat debian drivers include samples \
 		   tools/testing/xenlab/check-symvers
 
 .PHONY: deb
 deb:
-	@command -v dh_dkms > /dev/null || { \
-		echo "dh_dkms is missing: apt-get install --no-install-recommends debhelper dh-dkms" >&2; \
+	@{ command -v dh && command -v dh_dkms; } > /dev/null || { \
+		echo "debhelper is missing: apt-get install --no-install-recommends debhelper dh-dkms" >&2; \
 		exit 1; }
 	@rm -rf build/deb
 	@mkdir -p build/deb/source
 	@cp -pr --parents $(PACKAGE_SOURCES) build/deb/source
-	@cd build/deb/source && dpkg-buildpackage -us -uc -b
+	@cd build/deb/source && dpkg-buildpackage -d -us -uc -b
 
 .PHONY: setup
 setup:

@@ -21,6 +21,7 @@ from arch import HOST
 from failure import Failure, Status
 
 OUTPUT = host.BUILD / "deb"
+DOM0 = host.BUILD / "deb-dom0"
 DKMS = "xen-privcmd-dkms"
 DEV = "xen-privcmd-dev"
 
@@ -37,7 +38,7 @@ PACKAGES = (
 # As README has it.
 INSTALL = (
     "DEBIAN_FRONTEND=noninteractive "
-    "apt-get -y install --no-install-recommends linux-headers-amd64 openssl /tmp/xen-privcmd-*.deb"
+    "apt-get -y install --no-install-recommends linux-headers-amd64 /tmp/xen-privcmd-*.deb"
 )
 EXAMPLE = f"/usr/share/doc/{DEV}/examples/nr-vcpus.c"
 SAMPLE = f"cc $(pkg-config --cflags xen-privcmd) -o /opt/nr-vcpus {EXAMPLE} -lseccomp"
@@ -138,7 +139,8 @@ def _sections(tests: Sequence[str], version: str) -> str:
 
 def _root(packages: Sequence[Package], files: cpio.Archive) -> images.Image:
     """Makes dom0's disk, with the packages and files in it."""
-    directory = host.directory(OUTPUT / "dom0")
+    shutil.rmtree(DOM0, ignore_errors=True)
+    directory = host.directory(DOM0)
     disk = directory / "disk.ext2"
     sources = directory / "apt.sources"
     sources.write_text(fetch.system_sources(host.suite()), encoding="utf-8")
