@@ -5,7 +5,7 @@ import gzip
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,6 +66,13 @@ DIRECTORIES = (
 # The root file system takes memory; the last one of two options counts.
 XEN_OPTIONS = "dom0_mem=1024M,max:1024M"
 DIRECTORY = "opt/toolstack"
+HELPERS = (
+    "copy-files",
+    "idle-guest",
+    "late-xenstore",
+    "reach",
+    "set-target",
+)
 
 
 @dataclass(frozen=True)
@@ -78,29 +85,48 @@ class Check:
     tests: bool = False
 
 
-CHECKS = (
-    Check("daemons"),
-    Check("xl_info"),
-    Check("xl_list"),
-    Check("xen_test_resource"),
-    Check("xen_test_paging_mempool"),
-    Check("pages_come_back", 300),
-    Check("pvh_boots", 300),
-    Check("pvh_pauses"),
-    Check("pvh_saves_and_restores", 240),
-    Check("pvh_is_destroyed"),
-    Check("domu_waits_for_xenstore", 300),
-    Check("domu_without_target", 150, tests=True),
-    Check("domu_with_target", 150, tests=True),
-    Check("domu_unrestricted", 150, tests=True),
-    Check("domu_is_destroyed"),
-    Check("hvm_starts"),
-    Check("hvm_qemu_has_no_privileges"),
-    Check("hvm_boots", 500),
-    Check("hvm_is_destroyed"),
-    Check("no_domain_is_left"),
-)
+START = (Check("daemons"),)
+PARTS: Mapping[str, Sequence[Check]] = {
+    "guests": (
+        Check("xl_info"),
+        Check("xl_list"),
+        Check("xen_test_resource"),
+        Check("xen_test_paging_mempool"),
+        Check("pages_come_back", 300),
+        Check("pvh_boots", 300),
+        Check("pvh_pauses"),
+        Check("pvh_saves_and_restores", 240),
+        Check("pvh_is_destroyed"),
+    ),
+    "domu": (
+        Check("domu_waits_for_xenstore", 300),
+        Check("domu_without_target", 150, tests=True),
+        Check("domu_with_target", 150, tests=True),
+        Check("domu_unrestricted", 150, tests=True),
+        Check("domu_is_destroyed"),
+    ),
+    "qemu": (
+        Check("hvm_starts"),
+        Check("hvm_qemu_has_no_privileges"),
+        Check("hvm_qemu_passes_xens_checker"),
+        Check("hvm_qemu_reaches_only_its_domain", tests=True),
+        Check("hvm_boots", 500),
+        Check("hvm_qemu_serves_each_vcpu", 300),
+        Check("hvm_is_destroyed"),
+    ),
+}
+END = (Check("no_domain_is_left"),)
 LOGS = Check("logs")
+
+
+def checks(parts: Iterable[str]) -> list[Check]:
+    """Returns the checks of some parts, in their order, and what frames them."""
+    for name in parts:
+        if name not in PARTS:
+            raise Failure(
+                Status.USAGE, f"there is no part {name}; there are: {' '.join(PARTS)}"
+            )
+    return [*START, *(check for name in parts for check in PARTS[name]), *END]
 
 
 def add_tree(archive: cpio.Archive, tree: Path, place: str = "") -> None:
@@ -125,9 +151,12 @@ def _initrd(archive: cpio.Archive) -> bytes:
     return gzip.compress(file.getvalue(), compresslevel=6, mtime=0)
 
 
-def _plain_guest(trees: fetch.Trees, image: images.Image) -> bytes:
-    """Returns the file system of a guest that only boots."""
-    return _initrd(images.root(trees, (), image.version, GUEST_INIT, libraries=()))
+def _guest(trees: fetch.Trees, image: images.Image, programs: Sequence[Path]) -> bytes:
+    """Returns the file system of a guest that knows nothing of Xen."""
+    archive = images.root(trees, (), image.version, GUEST_INIT, libraries=())
+    for program in programs:
+        archive.copy(f"usr/bin/{program.name}", program)
+    return _initrd(archive)
 
 
 def _domu(
@@ -160,12 +189,14 @@ def _load(
     files.symlink("var/run", "/run")
     for name in DIRECTORIES:
         files.directory(name)
-    inside = [selftests / "domu", tools / "usr/bin/xenstore-read"]
-    files.data(f"{DIRECTORY}/plain.cpio.gz", _plain_guest(trees, image))
+    inside = [selftests / "reach", tools / "usr/bin/xenstore-read"]
+    hvm = [selftests / "dma-ports"]
+    files.data(f"{DIRECTORY}/plain.cpio.gz", _guest(trees, image, ()))
+    files.data(f"{DIRECTORY}/hvm.cpio.gz", _guest(trees, image, hvm))
     files.data(f"{DIRECTORY}/domu.cpio.gz", _domu(trees, image, modules, inside))
     files.copy(f"{DIRECTORY}/vmlinux", image.kernel)
     files.copy(f"{DIRECTORY}/vmlinuz", trees.linux / f"boot/vmlinuz-{image.version}")
-    for name in ("idle-guest", "late-xenstore", "set-target"):
+    for name in HELPERS:
         files.copy(f"{DIRECTORY}/{name}", selftests / name)
     files.copy(f"{DIRECTORY}/{SCRIPT.name}", SCRIPT)
     return machine.Load(modules, files)
@@ -188,7 +219,7 @@ def judge(
     section: programs.Section, permitted: dict[str, set[str]]
 ) -> tuple[ktap.Counts, list[str]]:
     """Counts a check, and says what to show of it."""
-    if any(check.tests and check.name == section.name for check in CHECKS):
+    if any(check.tests and check.name == section.name for check in checks(PARTS)):
         counts, lines = ktap.judge(section.report(), permitted)
         return counts, [f"{section.name}: {counts} ({section.seconds:.1f} s)", *lines]
     if section.status == 0:
@@ -225,12 +256,15 @@ def splats(sections: programs.Sections) -> list[str]:
     return found
 
 
-def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
+def run(
+    options: machine.Options, parts: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
     """Runs the checks with one driver, in one boot; the toolstack is Xen's."""
     if options.arch is not arch.AMD64:
         raise Failure(
             Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
         )
+    chosen = [*checks(parts or PARTS), LOGS]
     options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
     permitted = suite.read_skips(f"toolstack-{options.driver}")
     trees = versions.trees(options)
@@ -251,12 +285,12 @@ def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
 
     print(f"driver {options.driver}:", flush=True)
     sections = programs.Sections(done)
-    script = "\n".join(_command(check) for check in (*CHECKS, LOGS))
+    script = "\n".join(_command(check) for check in chosen)
     verdict = machine.boot(options, image, load, script, sections, "toolstack")
     sections.finish()
     _keep(sections, verdict.log)
     ran = {section.name for section in sections.all}
-    for check in (*CHECKS, LOGS):
+    for check in chosen:
         if check.name not in ran:
             print(f"  FAIL {check.name}: did not run", flush=True)
             total += ktap.Counts(failed=1)

@@ -186,7 +186,7 @@ def _differential(args: argparse.Namespace) -> int:
 def _toolstack(args: argparse.Namespace) -> int:
     import toolstack  # only this command needs it
 
-    return _close(*toolstack.run(_options(args)))
+    return _close(*toolstack.run(_options(args), args.part))
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -570,6 +570,11 @@ def _parser() -> argparse.ArgumentParser:
         "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
     )
     _add_machine(command, ("ours", "stock"), 1500)
+    command.add_argument(
+        "part",
+        nargs="*",
+        help="guests, domu, qemu (default: all of them)",
+    )
 
     command = add("deb", _deb, "install, test and remove the Debian packages on a dom0")
     command.add_argument(

@@ -1123,6 +1123,7 @@ class CommandLineTest(unittest.TestCase):
             ("matrix", "amd64-6.12"),
             ("fetch", "everything"),
             ("path", "nowhere"),
+            ("toolstack", "nowhere"),
         ):
             with self.subTest(arguments=arguments):
                 status, shown = self.main(*arguments)

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What /dev/xen/privcmd lets a domU do, to be run in one:
+ * Which domains files of /dev/xen/privcmd reach.  In a domU:
  *
- *	domu alone			XenStore names no target
- *	domu target DOMID VCPUS		it names this domain, which has so many vCPUs
- *	domu unrestricted DOMID VCPUS	and the module was loaded with unrestricted=1
+ *	reach alone			XenStore names no target
+ *	reach target DOMID VCPUS	it names this domain, which has so many vCPUs
+ *	reach unrestricted DOMID VCPUS	the module was loaded with unrestricted=1
  *
- * In the last two the domU has privilege over that domain.
+ * In the last two the domU has privilege over that domain.  In dom0, by way
+ * of copy-files, for files that another process has restricted to a domain:
+ *
+ *	reach copies DOMID VCPUS OTHER [CLASS FD INFO]...
  */
 
 #include <stdbool.h>
@@ -22,15 +25,21 @@
 
 #define PAGE 4096UL
 
-/* The frame of the target where its kernel, an ELF file, begins. */
-#define KERNEL_FRAME 0x100
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Beyond what Xen hands out in a test run. */
 #define NO_SUCH_DOMAIN 0x7fef
 
-/* The file that a test asks; each test opens its own. */
+/* A frame that the domain has, and what it begins with where that is known. */
+static unsigned long frame = 8;
+static const char *content = "";
+
+/* The file that a test asks. */
 static int fd;
+
+/* The files that each test asks in turn; if there are none, it opens its own. */
+static int copies[512];
+static size_t ncopies;
 
 struct domain {
 	const char *name;
@@ -48,13 +57,13 @@ static const struct domain others[] = {
 
 static int map(unsigned int cmd, domid_t dom, void *addr)
 {
-	unsigned long frame = KERNEL_FRAME;
+	unsigned long number = frame;
 	int err = 0;
 	struct privcmd_mmapbatch batch = {
-		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &frame,
+		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &number,
 	};
 	struct privcmd_mmapbatch_v2 batch_v2 = {
-		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &frame, .err = &err,
+		.num = 1, .dom = dom, .addr = (unsigned long)addr, .arr = &number, .err = &err,
 	};
 	struct privcmd_mmap_resource resource = {
 		.dom = dom, .type = XENMEM_resource_grant_table, .num = 1,
@@ -63,7 +72,7 @@ static int map(unsigned int cmd, domid_t dom, void *addr)
 
 	/* It says with a bit of the frame's number that it failed, but not why. */
 	if (cmd == IOCTL_PRIVCMD_MMAPBATCH)
-		return request(fd, cmd, &batch) ?: frame == KERNEL_FRAME ? 0 : -EIO;
+		return request(fd, cmd, &batch) ?: number == frame ? 0 : -EIO;
 	if (cmd == IOCTL_PRIVCMD_MMAPBATCH_V2)
 		return request(fd, cmd, &batch_v2) ?: err;
 	return request(fd, cmd, &resource);
@@ -77,7 +86,8 @@ static int frame_request(unsigned int cmd, domid_t dom)
 	if (addr == MAP_FAILED)
 		return -errno;
 	ret = map(cmd, dom, addr);
-	if (!ret && cmd != IOCTL_PRIVCMD_MMAP_RESOURCE && memcmp(addr, "\177ELF", 4))
+	if (!ret && cmd != IOCTL_PRIVCMD_MMAP_RESOURCE &&
+	    memcmp(addr, content, strlen(content)))
 		ret = -ENOEXEC;
 	munmap(addr, PAGE);
 	return ret;
@@ -159,14 +169,33 @@ static const struct domain none = { "", 0 };
 
 static int tests, failures;
 
+static int ask_own_file(int (*ask)(domid_t dom), domid_t dom)
+{
+	int ret;
+
+	fd = privcmd_open();
+	ret = fd < 0 ? fd : ask(dom);
+	close(fd);
+	return ret;
+}
+
+static int ask_copies(int (*ask)(domid_t dom), domid_t dom, int want)
+{
+	int ret = want;
+
+	for (size_t i = 0; i < ncopies && ret == want; i++) {
+		fd = copies[i];
+		ret = ask(dom);
+	}
+	return ret;
+}
+
 static void expect(const char *what, int (*ask)(domid_t dom), const struct domain *dom,
 		   int want)
 {
-	int got;
+	int got = ncopies ? ask_copies(ask, dom->domid, want) :
+			    ask_own_file(ask, dom->domid);
 
-	fd = privcmd_open();
-	got = fd < 0 ? fd : ask(dom->domid);
-	close(fd);
 	if (got != want) {
 		failures++;
 		printf("# got %d (%s), expected %d\n", got,
@@ -197,7 +226,6 @@ static void expect_refusal_of(const struct domain *dom)
 	expect("mmap_resource_of_", resource, dom, -EPERM);
 	expect("resource_size_of_", resource_size, dom, -EPERM);
 	expect("restrict_to_", restriction, dom, -EINVAL);
-	expect_of_ours("library_asks_", library, dom, -EPERM);
 }
 
 static void expect_one_domain_at_most(void)
@@ -206,6 +234,13 @@ static void expect_one_domain_at_most(void)
 		expect_refusal_of(&others[i]);
 	expect("hypercall", version, &none, -EPERM);
 	expect("hypercall_with_bad_pointer", bad_hypercall, &none, -EPERM);
+}
+
+/* It opens the device, and asks DM_OP of no domain whether there is a DM_OP. */
+static void expect_library_to_work(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		expect_of_ours("library_asks_", library, &others[i], -EPERM);
 	expect_of_ours("dm_op_of_nothing", nothing, &none, 0);
 }
 
@@ -230,42 +265,70 @@ static bool xen_maps_for_domus(void)
 	return minor >= 19;
 }
 
-static void expect_mapping_of(const struct domain *dom)
+static void expect_mapping_of(const struct domain *dom, bool maps)
 {
-	bool maps = xen_maps_for_domus();
-
 	expect("mmapbatch_of_", batch_v1, dom, maps ? 0 : -EIO);
 	expect("mmapbatch_v2_of_", batch_v2, dom, maps ? 0 : -EPERM);
 	expect("mmap_resource_of_", resource, dom, maps ? 0 : -EACCES);
 }
 
+/* Of the files of all classes those of privcmd. */
+static void take_copies(char **args)
+{
+	for (; args[0] && args[1] && args[2]; args += 3)
+		if (!strcmp(args[0], "privcmd") && ncopies < ARRAY_SIZE(copies))
+			copies[ncopies++] = atoi(args[1]);
+	printf("# %zu files\n", ncopies);
+}
+
+static int bad_usage(void)
+{
+	fputs("usage: reach alone | target DOMID VCPUS | unrestricted DOMID VCPUS |\n"
+	      "             copies DOMID VCPUS OTHER [CLASS FD INFO]...\n", stderr);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
-	struct domain target = { "target", 0 };
+	const char *situation = argc > 1 ? argv[1] : "";
+	struct domain target = { "target", 0 }, other = { "other", 0 };
 	int vcpus = 0;
 
-	if (argc == 4) {
+	if (argc > 3) {
 		target.domid = atoi(argv[2]);
 		vcpus = atoi(argv[3]);
 	}
+	if (argc > 4)
+		other.domid = atoi(argv[4]);
 
-	if (argc == 2 && !strcmp(argv[1], "alone")) {
+	if (argc == 2 && !strcmp(situation, "alone")) {
 		expect_one_domain_at_most();
-	} else if (argc == 4 && !strcmp(argv[1], "target")) {
+		expect_library_to_work();
+	} else if (argc == 4 && !strcmp(situation, "target")) {
 		expect_one_domain_at_most();
+		expect_library_to_work();
 		expect_answers_of(&target, vcpus);
 		expect_of_ours("library_asks_", library, &target, vcpus);
-		expect_mapping_of(&target);
-	} else if (argc == 4 && !strcmp(argv[1], "unrestricted")) {
+		/* Its kernel, an ELF file, begins at 1 MiB. */
+		frame = 0x100;
+		content = "\177ELF";
+		expect_mapping_of(&target, xen_maps_for_domus());
+	} else if (argc == 4 && !strcmp(situation, "unrestricted")) {
 		expect_answers_of(&target, vcpus);
 		expect("library_asks_", library, &target, vcpus);
 		/* It is Xen now that says no. */
 		expect("dm_op_of_", untyped, &no_such_domain, -ESRCH);
 		expect("hypercall_with_bad_pointer", bad_hypercall, &none, -EFAULT);
+	} else if (argc > 5 && !strcmp(situation, "copies")) {
+		take_copies(argv + 5);
+		if (!ncopies)
+			return bad_usage();
+		expect_one_domain_at_most();
+		expect_refusal_of(&other);
+		expect_answers_of(&target, vcpus);
+		expect_mapping_of(&target, true);
 	} else {
-		fputs("usage: domu alone | target DOMID VCPUS | unrestricted DOMID VCPUS\n",
-		      stderr);
-		return 2;
+		return bad_usage();
 	}
 
 	printf("1..%d\n", tests);
