@@ -68,6 +68,8 @@ XEN_OPTIONS = "dom0_mem=1024M,max:1024M"
 DIRECTORY = "opt/toolstack"
 HELPERS = (
     "copy-files",
+    "drive-guest",
+    "guest.bin",
     "idle-guest",
     "late-xenstore",
     "reach",
@@ -114,7 +116,15 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("hvm_qemu_serves_each_vcpu", 300),
         Check("hvm_is_destroyed"),
     ),
+    # Needs Xen 4.19 or newer.
+    "stubdom": (
+        Check("stubdom_serves_its_domain", 400, tests=True),
+        Check("stubdom_reaches_only_its_domain", 150, tests=True),
+        Check("stubdom_emulator_ends_with_its_domain"),
+        Check("stubdom_is_destroyed"),
+    ),
 }
+DEFAULT = ("guests", "domu", "qemu")
 END = (Check("no_domain_is_left"),)
 LOGS = Check("logs")
 
@@ -165,9 +175,9 @@ def _domu(
     modules: Sequence[kmod.Module],
     inside: Sequence[Path],
 ) -> bytes:
-    """Returns the file system of the guest that tests a driver."""
+    """Returns the file system of the guests that test a driver."""
     directory = trees.linux / "lib/modules" / image.version
-    stock = kmod.installed(directory, ["xen-privcmd"])
+    stock = kmod.installed(directory, ["xen-evtchn", "xen-privcmd"])
     archive = images.root(trees, stock, image.version, GUEST_INIT)
     for program in inside:
         archive.copy(f"usr/bin/{program.name}", program)
@@ -189,11 +199,13 @@ def _load(
     files.symlink("var/run", "/run")
     for name in DIRECTORIES:
         files.directory(name)
-    inside = [selftests / "reach", tools / "usr/bin/xenstore-read"]
+    inside = [selftests / name for name in ("emulator", "reach")]
+    inside.append(tools / "usr/bin/xenstore-read")
     hvm = [selftests / "dma-ports"]
     files.data(f"{DIRECTORY}/plain.cpio.gz", _guest(trees, image, ()))
     files.data(f"{DIRECTORY}/hvm.cpio.gz", _guest(trees, image, hvm))
     files.data(f"{DIRECTORY}/domu.cpio.gz", _domu(trees, image, modules, inside))
+    files.symlink(f"{DIRECTORY}/stubdom.cpio.gz", "domu.cpio.gz")
     files.copy(f"{DIRECTORY}/vmlinux", image.kernel)
     files.copy(f"{DIRECTORY}/vmlinuz", trees.linux / f"boot/vmlinuz-{image.version}")
     for name in HELPERS:
@@ -240,7 +252,7 @@ def _keep(sections: programs.Sections, log: Path) -> None:
 
 
 def splats(sections: programs.Sections) -> list[str]:
-    """Returns what the domU's kernel, in which the driver runs, complained of.
+    """Returns what the domUs' kernels, in which the driver runs, complained of.
 
     The other guests' kernels are not ours to judge: on some days Linux 6.1 warns
     about its clock events when it goes on after a restore.
@@ -251,7 +263,7 @@ def splats(sections: programs.Sections) -> list[str]:
         for line in section.lines if section.name == LOGS.name else ():
             if heading := re.fullmatch("==> (.*) <==", line):
                 log = heading[1]
-            elif log == "guest-domu.log" and console.is_splat(line):
+            elif log in ("guest-domu.log", "guest-stubdom.log") and console.is_splat(line):
                 found.append(line)
     return found
 
@@ -264,7 +276,7 @@ def run(
         raise Failure(
             Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
         )
-    chosen = [*checks(parts or PARTS), LOGS]
+    chosen = [*checks(parts or DEFAULT), LOGS]
     options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
     permitted = suite.read_skips(f"toolstack-{options.driver}")
     trees = versions.trees(options)
@@ -295,7 +307,7 @@ def run(
             print(f"  FAIL {check.name}: did not run", flush=True)
             total += ktap.Counts(failed=1)
     for line in splats(sections):
-        print(f"  FAIL the domU's kernel: {line}", flush=True)
+        print(f"  FAIL a domU's kernel: {line}", flush=True)
         total += ktap.Counts(failed=1)
     if verdict.status is Status.GOOD:
         return total, []

@@ -4,9 +4,10 @@
  *
  *	reach alone			XenStore names no target
  *	reach target DOMID VCPUS	it names this domain, which has so many vCPUs
+ *	reach stubdom DOMID VCPUS OTHER	and there is another domain
  *	reach unrestricted DOMID VCPUS	the module was loaded with unrestricted=1
  *
- * In the last two the domU has privilege over that domain.  In dom0, by way
+ * In the last three the domU has privilege over the first domain.  In dom0, by way
  * of copy-files, for files that another process has restricted to a domain:
  *
  *	reach copies DOMID VCPUS OTHER [CLASS FD INFO]...
@@ -283,7 +284,8 @@ static void take_copies(char **args)
 
 static int bad_usage(void)
 {
-	fputs("usage: reach alone | target DOMID VCPUS | unrestricted DOMID VCPUS |\n"
+	fputs("usage: reach alone | target DOMID VCPUS | stubdom DOMID VCPUS OTHER |\n"
+	      "             unrestricted DOMID VCPUS |\n"
 	      "             copies DOMID VCPUS OTHER [CLASS FD INFO]...\n", stderr);
 	return 2;
 }
@@ -319,6 +321,13 @@ int main(int argc, char **argv)
 		/* It is Xen now that says no. */
 		expect("dm_op_of_", untyped, &no_such_domain, -ESRCH);
 		expect("hypercall_with_bad_pointer", bad_hypercall, &none, -EFAULT);
+	} else if (argc == 5 && !strcmp(situation, "stubdom")) {
+		expect_one_domain_at_most();
+		expect_refusal_of(&other);
+		expect_library_to_work();
+		expect_answers_of(&target, vcpus);
+		expect_of_ours("library_asks_", library, &target, vcpus);
+		expect_mapping_of(&target, true);
 	} else if (argc > 5 && !strcmp(situation, "copies")) {
 		take_copies(argv + 5);
 		if (!ncopies)
