@@ -66,7 +66,7 @@ check: setup
 
 .PHONY: check-emulators
 check-emulators: setup
-	@$(XENLAB) test --driver both emulator_test emulator_sandbox_test
+	@tools/testing/xenlab/check emulators
 
 .PHONY: check-debug
 check-debug: setup
@@ -134,7 +134,7 @@ help:
 	@echo 'make deb       build the Debian packages into build/deb'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
-	@echo 'make check-emulators  run those of the emulator in samples/xen'
+	@echo 'make check-emulators  run those of emulators: the one in samples/xen, also in a stub domain, and QEMU'
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
