@@ -142,15 +142,19 @@ TEST_F(dm_op, unknown_operation)
 TEST_F(dm_op, pad_is_the_hypervisors_to_check)
 {
 	self->op->pad = 1;
-	EXPECT_EQ(by_dm_op(-EINVAL), dm_op(self->fd, self->dom, 1, self->bufs));
+	EXPECT_EQ(self->success ?: -EINVAL, dm_op(self->fd, self->dom, 1, self->bufs));
 	EXPECT_EQ(0, self->op->vcpus);
 }
 
 TEST_F(dm_op, buffer_too_small_for_the_operation)
 {
+	const size_t head = offsetof(struct nr_vcpus_op, vcpus);
+
 	for (size_t size = 1; size < sizeof(*self->op); size++) {
+		int expected = size < head ? by_dm_op(-EFAULT) : self->success ?: -EFAULT;
+
 		self->bufs[0].size = size;
-		EXPECT_EQ(by_dm_op(-EFAULT), dm_op(self->fd, self->dom, 1, self->bufs)) {
+		EXPECT_EQ(expected, dm_op(self->fd, self->dom, 1, self->bufs)) {
 			TH_LOG("%zu bytes", size);
 		}
 	}

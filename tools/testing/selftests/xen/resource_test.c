@@ -111,10 +111,24 @@ static void expect_unused(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(0, signal_of_writing(map + (PAGES - 1) * PAGE));
 }
 
+/*
+ * Xen 4.14 says in place of a size how many frames it takes at a time, whatever
+ * the resource and the domain.
+ */
+#define FRAMES_AT_A_TIME 32
+#define KNOWS_SIZES XEN_HAS_NR_VCPUS
+
+/* How many frames a domain's grant table can have, unless it is told otherwise. */
+#define GRANT_FRAMES 64
+
 TEST_F(resource, has_a_size)
 {
 	int size = query(self->fd, grants(self->dom, NULL, 0, 0));
 
+	if (!KNOWS_SIZES) {
+		EXPECT_EQ(FRAMES_AT_A_TIME, size);
+		return;
+	}
 	ASSERT_LT(PAGES, size);
 	/* All of it is there, and no more. */
 	EXPECT_EQ(0, map_grants(self->fd, self->dom, self->map, size - 1, 1));
@@ -212,6 +226,8 @@ TEST_F(resource, is_mapped_whole)
 	int size = query(self->fd, grants(self->dom, NULL, 0, 0));
 	char *map = map_file(self->fd, size);
 
+	if (!KNOWS_SIZES)
+		SKIP(return, "this Xen takes no more than 32 frames at a time");
 	ASSERT_LT(32, size);
 	ASSERT_NE(NULL, map);
 	EXPECT_EQ(0, map_grants(self->fd, self->dom, map, 0, size));
@@ -339,9 +355,11 @@ TEST_F(resource, of_an_unknown_id_is_refused_by_the_hypervisor)
 
 TEST_F(resource, of_a_bad_domain_is_refused_by_the_hypervisor)
 {
-	EXPECT_EQ(-ESRCH, query(self->fd, grants(NO_SUCH_DOMAIN, NULL, 0, 0)));
+	EXPECT_EQ(KNOWS_SIZES ? -ESRCH : FRAMES_AT_A_TIME,
+		  query(self->fd, grants(NO_SUCH_DOMAIN, NULL, 0, 0)));
 	EXPECT_EQ(-ESRCH, map_grants(self->fd, NO_SUCH_DOMAIN, self->map, 0, 1));
-	EXPECT_EQ(-EPERM, query(self->fd, grants(0, NULL, 0, 0)));
+	EXPECT_EQ(KNOWS_SIZES ? -EPERM : FRAMES_AT_A_TIME,
+		  query(self->fd, grants(0, NULL, 0, 0)));
 	EXPECT_EQ(-EPERM, map_grants(self->fd, 0, self->map, 0, 1));
 	EXPECT_EQ(-ESRCH, map_grants(self->fd, DOMID_IDLE, self->map, 0, 1));
 	expect_unused(_metadata, self->fd, self->dom, self->map);
@@ -349,7 +367,7 @@ TEST_F(resource, of_a_bad_domain_is_refused_by_the_hypervisor)
 
 TEST_F(resource, beyond_its_end_is_refused_by_the_hypervisor)
 {
-	int size = query(self->fd, grants(self->dom, NULL, 0, 0));
+	int size = KNOWS_SIZES ? query(self->fd, grants(self->dom, NULL, 0, 0)) : GRANT_FRAMES;
 
 	ASSERT_LT(0, size);
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, size, 1));

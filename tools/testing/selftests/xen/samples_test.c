@@ -91,7 +91,7 @@ FIXTURE_TEARDOWN(sample)
 /* The exit status for a good question. */
 static int answered(void)
 {
-	return on_stock_driver() || !has_device_models() ? REFUSED : ANSWERED;
+	return on_stock_driver() || by_nr_vcpus(3) < 0 ? REFUSED : ANSWERED;
 }
 
 TEST_F(sample, answers)
@@ -104,11 +104,13 @@ TEST_F(sample, answers)
 		ASSERT_NE(NULL, strstr(got.err, "no such command"));
 		SKIP(return, NOT_ON_STOCK);
 	}
-	if (!has_device_models()) {
+	if (by_nr_vcpus(3) < 0) {
 		ASSERT_EQ(REFUSED, got.status);
 		ASSERT_TRUE(is_one_line(got.err));
 		ASSERT_NE(NULL, strstr(got.err, "device-model"));
-		SKIP(return, NO_DEVICE_MODELS);
+		if (!has_device_models())
+			SKIP(return, NO_DEVICE_MODELS);
+		return;
 	}
 	EXPECT_EQ(ANSWERED, got.status);
 	EXPECT_STREQ("3\n", got.out);
