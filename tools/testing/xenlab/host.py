@@ -35,7 +35,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
         "patch",
     ),
     "kernel": ("bc", "bison", "flex"),
-    "patches": ("coccinelle", "git", "unifdef"),
+    "patches": ("coccinelle", "git", "rsync", "unifdef"),
     "bench": ("gnuplot-nox",),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
     "deb": ("debhelper", "dh-dkms", "genext2fs", "lintian", "uidmap"),
