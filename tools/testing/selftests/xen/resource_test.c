@@ -405,6 +405,7 @@ TEST_F(resource, needs_both_an_address_and_a_number_or_none)
 /* Where other mappings follow, it must not come to lie in them. */
 TEST_F(resource, larger_than_the_mapping_is_refused)
 {
+	const __u64 many[] = { 33, 1UL << 20, (1UL << 32) - 1 };
 	char *next = self->map + PAGE;
 
 	if (on_stock_driver())
@@ -422,6 +423,10 @@ TEST_F(resource, larger_than_the_mapping_is_refused)
 	for (unsigned int num = 2; num <= 2 * PAGES; num++)
 		EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, 0,
 					      num));
+	/* So many that there is no memory to note them. */
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, 0,
+					      many[i]));
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, next + PAGE, 0, 2));
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, next, 0, 3));
 	EXPECT_TRUE(is_empty(self->map, 3));
