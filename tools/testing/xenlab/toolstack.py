@@ -113,7 +113,7 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("hvm_qemu_passes_xens_checker"),
         Check("hvm_qemu_reaches_only_its_domain", tests=True),
         Check("hvm_boots", 500),
-        Check("hvm_qemu_serves_each_vcpu", 300),
+        Check("hvm_qemu_serves_each_vcpu", 450),
         Check("hvm_is_destroyed"),
     ),
     # Needs Xen 4.19 or newer.
