@@ -573,7 +573,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "part",
         nargs="*",
-        help="guests, domu, qemu (default: these), stubdom (needs Xen 4.19 or newer)",
+        help="guests, domu, hvm (default: these), qemu, stubdom (needs Xen 4.19 or newer)",
     )
 
     command = add("deb", _deb, "install, test and remove the Debian packages on a dom0")
