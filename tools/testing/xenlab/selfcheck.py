@@ -200,7 +200,7 @@ def _check_programs(checks: _Checks) -> None:
         machine.Options(driver="stock"),
         images.make(fetch.trees(AMD64)),
         machine.Load((), files),
-        programs.script(list(PROGRAMS), limit=2),
+        programs.script(list(PROGRAMS), limit=5),
         sections,
         "selfcheck",
     )
@@ -212,8 +212,8 @@ def _check_programs(checks: _Checks) -> None:
         checks.that(f"{name}: {expected}", expected in shown, shown)
 
 
-def _children(pid: int) -> list[int]:
-    """Returns the processes that a process has started."""
+def _machines(pid: int) -> list[int]:
+    """Returns the QEMU processes that a process has started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -221,7 +221,8 @@ def _children(pid: int) -> list[int]:
         except OSError:
             continue
         # The name, in parentheses, may hold anything.
-        if int(text.rpartition(")")[2].split()[1]) == pid:
+        name, _, rest = text.partition("(")[2].rpartition(")")
+        if name.startswith("qemu-system") and int(rest.split()[1]) == pid:
             found.append(int(text.partition(" ")[0]))
     return found
 
@@ -258,10 +259,10 @@ def _started() -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
         preexec_fn=_heed_interrupts,
     ) as child:
         try:
-            _wait(lambda: bool(_children(child.pid)), 30)
+            _wait(lambda: bool(_machines(child.pid)), 30)
             # Past the start of QEMU, when its chardevs are open.
             time.sleep(1)
-            yield child, _children(child.pid)
+            yield child, _machines(child.pid)
         finally:
             child.kill()
 
