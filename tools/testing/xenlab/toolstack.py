@@ -133,6 +133,10 @@ PARTS: Mapping[str, Sequence[Check]] = {
 }
 DEFAULT = ("guests", "domu", "hvm")
 END = (Check("no_domain_is_left"),)
+# Xen's code selector, in a guest's state.
+EMULATOR_FAULT = re.compile(
+    r"\(XEN\) d\d+v\d+ Triple fault.*\n(?:.*\n){0,6}.*\(XEN\) RIP: +e008:"
+)
 LOGS = Check("logs")
 
 
@@ -275,22 +279,23 @@ def splats(sections: programs.Sections) -> list[str]:
     return found
 
 
-def run(
-    options: machine.Options, parts: Sequence[str]
-) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the checks with one driver, in one boot; the toolstack is Xen's."""
-    if options.arch is not arch.AMD64:
-        raise Failure(
-            Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
-        )
-    chosen = [*checks(parts or DEFAULT), LOGS]
-    options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
+def emulator_failed(log: str) -> bool:
+    """Tells whether QEMU's emulated SVM let a guest run with Xen's own registers.
+
+    Now and then a VMRUN goes on in guest mode at Xen's next instruction, which the
+    guest's page tables do not know.  No driver has a part in that.
+    """
+    return bool(EMULATOR_FAULT.search(log))
+
+
+def _once(
+    options: machine.Options,
+    chosen: Sequence[Check],
+    image: images.Image,
+    load: machine.Load,
+) -> tuple[ktap.Counts, machine.Verdict]:
+    """Runs the checks in one boot."""
     permitted = suite.read_skips(f"toolstack-{options.driver}")
-    trees = versions.trees(options)
-    tools = fetch.tree(PACKAGES, versions.xen_release(options.xen))
-    image = images.make(trees)
-    modules = build.modules(trees).modules() if options.driver == "ours" else []
-    load = _load(trees, tools, image, modules)
     total = ktap.Counts()
 
     def done(section: programs.Section) -> None:
@@ -316,6 +321,35 @@ def run(
     for line in splats(sections):
         print(f"  FAIL a domU's kernel: {line}", flush=True)
         total += ktap.Counts(failed=1)
-    if verdict.status is Status.GOOD:
-        return total, []
-    return total + ktap.Counts(failed=1), [verdict.failure()]
+    if verdict.status is not Status.GOOD:
+        total += ktap.Counts(failed=1)
+    return total, verdict
+
+
+def run(
+    options: machine.Options, parts: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the checks with one driver, in one boot; the toolstack is Xen's.
+
+    Where the emulated processor has failed they are run a second time.
+    """
+    if options.arch is not arch.AMD64:
+        raise Failure(
+            Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
+        )
+    chosen = [*checks(parts or DEFAULT), LOGS]
+    options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
+    trees = versions.trees(options)
+    tools = fetch.tree(PACKAGES, versions.xen_release(options.xen))
+    image = images.make(trees)
+    modules = build.modules(trees).modules() if options.driver == "ours" else []
+    load = _load(trees, tools, image, modules)
+    total, verdict = _once(options, chosen, image, load)
+    log = verdict.log.read_text(encoding="utf-8", errors="replace")
+    if total.failed and emulator_failed(log):
+        host.say(
+            "QEMU ran a guest with Xen's registers (a triple fault at a Xen address in "
+            f"{verdict.log}): once more, from the start"
+        )
+        total, verdict = _once(options, chosen, image, load)
+    return total, [] if verdict.status is Status.GOOD else [verdict.failure()]

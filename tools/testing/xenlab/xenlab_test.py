@@ -1081,6 +1081,16 @@ class ToolstackTest(unittest.TestCase):
         sections.all.append(programs.Section(toolstack.LOGS.name, logs, 0))
         self.assertEqual(toolstack.splats(sections), [splat])
 
+    def test_the_emulated_processors_failure_is_known(self) -> None:
+        log = (
+            "  9.48 (XEN) d26v1 Triple fault - invoking HVM shutdown action 1\n"
+            "  9.48 (XEN) *** Dumping Dom26 vcpu#1 state: ***\n"
+            "  9.48 (XEN) CPU:    0\n"
+            "  9.48 (XEN) RIP:    {}:[<ffff82d0402044a5>]\n"
+        )
+        self.assertTrue(toolstack.emulator_failed(log.format("e008")))
+        self.assertFalse(toolstack.emulator_failed(log.format("0010")))
+
     def test_a_tree_goes_where_the_links_point(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             tree = Path(name)
