@@ -10,7 +10,7 @@ import ktap
 
 DIRECTORY = "/opt/xen-selftests"
 # Seconds; programs of the kselftest harness give each test 30 of their own.
-PROGRAM_LIMIT = 120
+PROGRAM_LIMIT = 300
 
 # Begins the lines that the scripts here print between the programs' own.
 _MARK = "==xenlab=="

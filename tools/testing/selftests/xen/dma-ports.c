@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Uses ports that QEMU emulates, to be run in an HVM guest: each of three vCPUs
- * makes 1,000 accesses to a port of its own.  These are registers of the PC's DMA
+ * makes 500 accesses to a port of its own.  These are registers of the PC's DMA
  * controller that hold the byte last written to them.
  */
 
@@ -15,7 +15,7 @@
 
 #define VCPUS 3
 /* An access to write and one to read. */
-#define ROUNDS 500
+#define ROUNDS 250
 
 /* The page registers of channels 0 to 2. */
 static const unsigned short ports[VCPUS] = { 0x87, 0x83, 0x81 };
