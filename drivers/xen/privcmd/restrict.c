@@ -130,11 +130,12 @@ int privcmd_restrict_open(struct privcmd_file *file)
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	int domid = arg->restrict_to;
-	int old;
+	int old = DOMID_INVALID;
 
 	if (domid == DOMID_INVALID)
 		return -EINVAL;
+	if (atomic_try_cmpxchg(&file->domid, &old, domid))
+		return 0;
 
-	old = atomic_cmpxchg(&file->domid, DOMID_INVALID, domid);
-	return old == DOMID_INVALID || old == domid ? 0 : -EINVAL;
+	return old == domid ? 0 : -EINVAL;
 }
