@@ -75,6 +75,9 @@ class Architecture:
     cpus: Mapping[str, str]
     # More of QEMU's options.
     options: tuple[str, ...]
+    # And for a PVH dom0, which Xen starts only where there is an IOMMU; none: there
+    # is no such dom0.
+    pvh_options: tuple[str, ...]
     xen_options: str
     # What Debian's Xen lacks here, so that one is built.
     xen_config: str
@@ -93,6 +96,12 @@ AMD64 = Architecture(
     machine="q35",
     cpus={"tcg": "qemu64,+svm,+npt", "kvm": "host"},
     options=("-no-reboot",),
+    # dom0's addresses are not the machine's, but for a device behind the IOMMU.
+    pvh_options=(
+        *("-device", "amd-iommu,intremap=on"),
+        *("-global", "virtio-pci.disable-legacy=on"),
+        *("-global", "virtio-device.iommu_platform=on"),
+    ),
     xen_options="console=com1",
     xen_config="",
     kernel_options="earlyprintk=xen",
@@ -112,6 +121,7 @@ ARM64 = Architecture(
     # It has 32-bit user space.
     cpus={"tcg": "cortex-a57"},
     options=(),
+    pvh_options=(),
     xen_options="console=dtuart",
     xen_config="CONFIG_EXPERT=y\nCONFIG_UNSUPPORTED=y\nCONFIG_IOREQ_SERVER=y\n",
     kernel_options="earlycon=xenboot",

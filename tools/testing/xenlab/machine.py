@@ -18,7 +18,7 @@ import cpio
 import host
 import image as images
 import kmod
-from arch import AMD64, Architecture, Boot, escape
+from arch import AMD64, ARM64, Architecture, Boot, escape
 from console import Console, open_log
 from failure import Failure, Status
 
@@ -55,6 +55,8 @@ class Options:
     # Versions; none is what the host's release has.
     linux: str = ""
     xen: str = ""
+    # dom0 is PVH in place of what the architecture's dom0 else is.
+    pvh: bool = False
     # A file to boot instead of that.
     kernel: Path | None = None
     xen_append: str = ""
@@ -62,6 +64,11 @@ class Options:
     log: Path | None = None
     # One processor whose clock counts instructions: costs are exact.
     counted: bool = False
+
+    @property
+    def auto_translated(self) -> bool:
+        """Says whether dom0 has addresses of its own, as HVM domains have."""
+        return self.pvh or self.arch is ARM64
 
 
 @dataclass(frozen=True)
@@ -119,12 +126,18 @@ def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[st
             "/dev/kvm cannot be opened: --accel kvm needs a processor with (nested) "
             "virtualisation and membership of the group kvm",
         )
+    if options.pvh and not arch.pvh_options:
+        raise Failure(
+            Status.USAGE,
+            f"--pvh does not go with --arch {arch.name}, where there is one kind of dom0: "
+            "leave it out",
+        )
     kernel_options = f"{DOM0_OPTIONS} {arch.kernel_options} {options.append}".strip()
     processors = 1 if options.counted else 2
     memory = f"dom0_mem={options.memory}M,max:{options.memory}M"
     xen_options = (
         f"{arch.xen_options} {memory} {XEN_OPTIONS} dom0_max_vcpus={processors} "
-        f"{options.xen_append}".strip()
+        f"{'dom0=pvh ' if options.pvh else ''}{options.xen_append}".strip()
     )
     kernel = options.kernel or image.kernel
     return [
@@ -139,6 +152,7 @@ def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[st
         "-nodefaults",
         *(("-drive", _drive(image.disk)) if image.disk is not None else ()),
         *arch.options,
+        *(arch.pvh_options if options.pvh else ()),
         *arch.boot(Boot(image.xen, xen_options, kernel, kernel_options, initrd)),
     ]
 

@@ -93,6 +93,8 @@ def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
     found = [name]
     if options.arch.xen_config and trees.hypervisor is None:
         found.append(f"{name}-no-device-models")
+    if options.auto_translated:
+        found.append(f"{options.driver}-auto-translated")
     if options.xen:
         found.append(f"{name}-{options.xen}")
     return found

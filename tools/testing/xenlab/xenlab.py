@@ -70,6 +70,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
         timeout=args.timeout,
         linux=linux,
         xen=args.xen,
+        pvh=args.pvh,
         kernel=kernel,
         xen_append=args.xen_append,
         append=args.append,
@@ -392,6 +393,11 @@ def _add_machine(
     )
     _add_xen(parser)
     parser.add_argument(
+        "--pvh",
+        action="store_true",
+        help="have a PVH dom0, auto-translated, in place of a PV one (amd64 only)",
+    )
+    parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
     parser.add_argument(
@@ -503,6 +509,7 @@ def _parser() -> argparse.ArgumentParser:
         accel="tcg",
         kernel=None,
         xen="",
+        pvh=False,
         xen_append="",
         log=None,
     )

@@ -569,7 +569,7 @@ class CpioTest(unittest.TestCase):
 class ArchTest(unittest.TestCase):
     """What QEMU is told for each architecture."""
 
-    def command(self, name: str, accel: str = "tcg") -> list[str]:
+    def command(self, name: str, accel: str = "tcg", pvh: bool = False) -> list[str]:
         """Returns the command line to boot empty files."""
         chosen = arch.ALL[name]
         with tempfile.TemporaryDirectory() as scratch:
@@ -577,7 +577,7 @@ class ArchTest(unittest.TestCase):
             for file in files:
                 file.write_bytes(bytes(3 << 20))
             parts = image.Image(chosen, files[0], files[1], Path(), "1", ())
-            options = machine.Options(arch=chosen, accel=accel, append="c,d")
+            options = machine.Options(arch=chosen, accel=accel, pvh=pvh, append="c,d")
             with mock.patch.object(host, "tool", lambda tool: tool):
                 return machine.qemu_command(options, parts, files[2])
 
@@ -596,6 +596,13 @@ class ArchTest(unittest.TestCase):
         self.assertTrue(loaders[0].endswith("c,,d"))
         # The kernel takes two pages of 2 MiB.
         self.assertTrue(loaders[1].startswith("guest-loader,addr=0x49400000,initrd="))
+
+    def test_pvh(self) -> None:
+        command = self.command("amd64", pvh=True)
+        self.assertIn("dom0=pvh", command[command.index("-append") + 1])
+        self.assertIn("amd-iommu,intremap=on", command)
+        with self.assertRaises(Failure):
+            self.command("arm64", pvh=True)
 
     def test_accelerator_of_another_architecture(self) -> None:
         with self.assertRaises(Failure) as caught:
@@ -859,14 +866,16 @@ class SuiteTest(unittest.TestCase):
 
     def test_skips_by_what_xen_lacks(self) -> None:
         tree = Path("tree")
-        for chosen, hypervisor, names in (
-            (arch.AMD64, None, ["ours-amd64", "ours-amd64-4.20"]),
-            (arch.ARM64, None, ["ours-arm64", "ours-arm64-no-device-models", "ours-arm64-4.20"]),
-            (arch.ARM64, tree, ["ours-arm64", "ours-arm64-4.20"]),
+        for chosen, pvh, hypervisor, more in (
+            (arch.AMD64, False, None, ""),
+            (arch.AMD64, True, None, "ours-auto-translated"),
+            (arch.ARM64, False, None, "ours-arm64-no-device-models ours-auto-translated"),
+            (arch.ARM64, False, tree, "ours-auto-translated"),
         ):
-            options = machine.Options(arch=chosen, xen="4.20")
+            options = machine.Options(arch=chosen, xen="4.20", pvh=pvh)
             trees = fetch.Trees(chosen, tree, tree, hypervisor)
-            self.assertEqual(suite.skip_lists(options, trees), names)
+            name = f"ours-{chosen.name}"
+            self.assertEqual(suite.skip_lists(options, trees), [name, *more.split(), f"{name}-4.20"])
 
 
 class VersionsTest(unittest.TestCase):
