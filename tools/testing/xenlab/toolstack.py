@@ -133,6 +133,8 @@ PARTS: Mapping[str, Sequence[Check]] = {
 }
 DEFAULT = ("guests", "domu", "hvm")
 END = (Check("no_domain_is_left"),)
+# How often they are run at most.
+TRIES = 3
 EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
 LOGS = Check("logs")
 
@@ -329,7 +331,7 @@ def run(
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Runs the checks with one driver, in one boot; the toolstack is Xen's.
 
-    Where the emulated processor may have failed they are run a second time.
+    Where the emulated processor may have failed they are run again.
     """
     if options.arch is not arch.AMD64:
         raise Failure(
@@ -342,12 +344,13 @@ def run(
     image = images.make(trees)
     modules = build.modules(trees).modules() if options.driver == "ours" else []
     load = _load(trees, tools, image, modules)
-    total, verdict = _once(options, chosen, image, load)
-    log = verdict.log.read_text(encoding="utf-8", errors="replace")
-    if total.failed and emulator_failed(log):
+    for left in reversed(range(TRIES)):
+        total, verdict = _once(options, chosen, image, load)
+        log = verdict.log.read_text(encoding="utf-8", errors="replace")
+        if not (left and total.failed and emulator_failed(log)):
+            break
         host.say(
             "a guest had a triple fault, which QEMU's emulated SVM causes now and then "
             f"({verdict.log}): once more, from the start"
         )
-        total, verdict = _once(options, chosen, image, load)
     return total, [] if verdict.status is Status.GOOD else [verdict.failure()]
