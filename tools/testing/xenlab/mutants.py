@@ -20,6 +20,8 @@ from arch import ALL, HOST
 from failure import Failure, Status
 
 PATCHES = Path(__file__).resolve().parent / "mutants"
+# Seconds for each program: a driver with a defect may have it hang.
+LIMIT = 120
 SCRATCH = host.BUILD / "mutants"
 
 # What a build of the modules reads.
@@ -193,7 +195,7 @@ def script(builds: Sequence[Build]) -> str:
         parts.append("if [ $xenlab_status = 0 ]; then")
         for program in item.programs:
             parts.append(programs.begin(section(item.name, program)))
-            parts.append(programs.run(program))
+            parts.append(programs.run(program, LIMIT))
             parts.append(programs.end())
         parts.append("fi")
     return "\n".join(parts)
