@@ -13,6 +13,7 @@
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -37,6 +38,9 @@ struct privcmd_mapping {
 	unsigned long nr;
 	struct page *pages[];
 };
+
+/* To give a page back takes the kernel a hypercall, and it does not reschedule. */
+#define RETURNED_AT_ONCE 512UL
 
 /* The owner of every mapping of a PV caller: it has nothing to give back. */
 static struct privcmd_mapping borrows_nothing;
@@ -70,11 +74,16 @@ static void privcmd_vma_close(struct vm_area_struct *vma)
 	if (!mapping || !mapping->nr)
 		return;
 
-	for (first = 0; first < mapping->nr; first = end + 1) {
-		for (end = first; end < mapping->nr && mapping->pages[end]; end++)
-			;
-		if (end > first)
-			return_pages(vma, mapping->pages + first, end - first);
+	for (first = 0; first < mapping->nr; first = end) {
+		end = first + 1;
+		if (!mapping->pages[first])
+			continue;
+
+		while (end < mapping->nr && end - first < RETURNED_AT_ONCE && mapping->pages[end])
+			end++;
+
+		return_pages(vma, mapping->pages + first, end - first);
+		cond_resched();
 	}
 
 	kvfree(mapping);
