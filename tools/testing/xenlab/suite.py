@@ -93,8 +93,8 @@ def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
     found = [name]
     if options.arch.xen_config and trees.hypervisor is None:
         found.append(f"{name}-no-device-models")
-    if options.auto_translated:
-        found.append(f"{options.driver}-auto-translated")
+    dom0 = "auto-translated" if options.auto_translated else "pv"
+    found.append(f"{options.driver}-{dom0}")
     if options.xen:
         found.append(f"{name}-{options.xen}")
     return found

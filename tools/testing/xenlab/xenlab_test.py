@@ -867,7 +867,7 @@ class SuiteTest(unittest.TestCase):
     def test_skips_by_what_xen_lacks(self) -> None:
         tree = Path("tree")
         for chosen, pvh, hypervisor, more in (
-            (arch.AMD64, False, None, ""),
+            (arch.AMD64, False, None, "ours-pv"),
             (arch.AMD64, True, None, "ours-auto-translated"),
             (arch.ARM64, False, None, "ours-arm64-no-device-models ours-auto-translated"),
             (arch.ARM64, False, tree, "ours-auto-translated"),
