@@ -366,6 +366,20 @@ static void measure_call(const char *name, step call)
 	});
 }
 
+/* A page that an auto-translated dom0 borrows takes it long: fewer will do there. */
+static unsigned int mapping_samples(unsigned int nr)
+{
+	bool slow = on_auto_translated();
+
+	if (nr < 64)
+		return slow ? 20 : MAX_SAMPLES;
+	if (nr < 1024)
+		return slow ? 10 : 300;
+	if (nr < 16384)
+		return slow ? 5 : 50;
+	return slow ? 1 : 3;
+}
+
 /* Mapping, and the end of the mapping, for a number of frames. */
 static void measure_mapping(const char *what, const char *undo, step map, unsigned int nr)
 {
@@ -373,7 +387,7 @@ static void measure_mapping(const char *what, const char *undo, step map, unsign
 		.prepare = make_mapping,
 		.call = map,
 		.undo = end_mapping,
-		.samples = nr < 64 ? 1000 : nr < 1024 ? 300 : nr < 16384 ? 50 : 3,
+		.samples = mapping_samples(nr),
 	};
 	char name[64], undo_name[64];
 
