@@ -34,18 +34,23 @@ class Row:
     arch: str
     linux: str
     xen: str
+    pvh: bool = False
 
     def __str__(self) -> str:
-        return f"{self.arch}-{self.linux}-{self.xen}"
+        dom0 = "-pvh" if self.pvh else ""
+        return f"{self.arch}-{self.linux}-{self.xen}{dom0}"
 
     def options(self, common: machine.Options) -> machine.Options:
         """Returns the row's own options."""
-        return replace(common, arch=ALL[self.arch], linux=self.linux, xen=self.xen)
+        return replace(
+            common, arch=ALL[self.arch], linux=self.linux, xen=self.xen, pvh=self.pvh
+        )
 
 
 ROWS = (
     Row("amd64", "6.1", "4.14"),
     Row("amd64", "6.1", "4.17"),
+    Row("amd64", "6.1", "4.17", pvh=True),
     Row("amd64", "6.1", "4.20"),
     Row("amd64", "6.12", "4.17"),
     Row("amd64", "6.12", "4.20"),
