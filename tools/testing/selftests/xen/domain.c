@@ -166,6 +166,19 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 	return err ?: (int)domid;
 }
 
+/* On Arm a domain's page tables come from a pool, which is small at first. */
+static int make_room_for_tables(xc_interface *xch, domid_t domid, unsigned int pages)
+{
+#ifdef __aarch64__
+	return xc_set_paging_mempool_size(xch, domid, (pages / 512 + 64) * XC_PAGE_SIZE);
+#else
+	(void)xch;
+	(void)domid;
+	(void)pages;
+	return 0;
+#endif
+}
+
 int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames)
 {
 	/* Some more, for what Xen itself needs. */
@@ -181,6 +194,7 @@ int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames)
 		return -errno;
 	prepare_memory(xch, domid);
 	if (xc_domain_setmaxmem(xch, domid, max_kib) ||
+	    make_room_for_tables(xch, domid, pages) ||
 	    xc_domain_populate_physmap_exact(xch, domid, pages, 0, 0, frames))
 		err = -errno;
 	xc_interface_close(xch);
