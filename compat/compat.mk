@@ -18,3 +18,7 @@ compat-flags := \
 
 # The driver of a kernel without the lookup does not know PCIDEV_GET_GSI at all.
 compat-flags += $(if $(call compat-lacks,,\<xen_acpi_get_gsi_from_sbdf\>,xen/acpi.h),-DPRIVCMD_GSI_ERROR=-ENOTTY)
+
+# From Linux 6.8 on the kernel can share an event channel that user space has
+# bound, and has the eventfd_signal() of today.
+compat-has-eventfds := $(if $(call compat-lacks,,\<eventfd_signal(struct eventfd_ctx [*]ctx),linux/eventfd.h),,$(CONFIG_EVENTFD))

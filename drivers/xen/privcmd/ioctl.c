@@ -134,11 +134,13 @@ static __always_inline long privcmd_run(struct privcmd_file *file,
 	return copy_out(uarg + command->out, (void *)&arg + command->out, command->out_size);
 }
 
-/* A kernel without XEN_PRIVCMD_EVENTFD knows the commands but cannot run them. */
+#ifndef CONFIG_XEN_PRIVCMD_EVENTFD
+/* A kernel without it knows the commands but cannot run them. */
 static int privcmd_no_eventfds(void)
 {
 	return -EOPNOTSUPP;
 }
+#endif
 
 /* The value of a row of the table. */
 #define COMMAND(_name, _member, _run, ...)					\
@@ -187,12 +189,23 @@ static long privcmd_dispatch(struct privcmd_file *file, unsigned int cmd, void _
 			       .target = offsetof(struct privcmd_mmap_resource, dom),
 			       .out = offsetof(struct privcmd_mmap_resource, num),
 			       .out_size = sizeof_field(struct privcmd_mmap_resource, num));
+#ifdef CONFIG_XEN_PRIVCMD_EVENTFD
+	case IOCTL_PRIVCMD_IRQFD:
+		return COMMAND(IRQFD, irqfd, privcmd_irqfd,
+			       .check = privcmd_irqfd_check,
+			       .target = offsetof(struct privcmd_irqfd, dom));
+	case IOCTL_PRIVCMD_IOEVENTFD:
+		return COMMAND(IOEVENTFD, ioeventfd, privcmd_ioeventfd,
+			       .check = privcmd_ioeventfd_check,
+			       .target = offsetof(struct privcmd_ioeventfd, dom));
+#else
 	case IOCTL_PRIVCMD_IRQFD:
 		return COMMAND(IRQFD, irqfd, NULL,
 			       .available = privcmd_no_eventfds);
 	case IOCTL_PRIVCMD_IOEVENTFD:
 		return COMMAND(IOEVENTFD, ioeventfd, NULL,
 			       .available = privcmd_no_eventfds);
+#endif
 	case IOCTL_PRIVCMD_PCIDEV_GET_GSI:
 		return COMMAND(PCIDEV_GET_GSI, pcidev_get_gsi, privcmd_pcidev_get_gsi,
 			       .available = privcmd_pcidev_available,

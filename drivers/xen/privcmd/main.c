@@ -9,8 +9,10 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/fs.h>
+#include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
 
 #include <xen/xen.h>
@@ -45,13 +47,20 @@ static int privcmd_open(struct inode *inode, struct file *file)
 		return err;
 	}
 
+	mutex_init(&data->eventfds_lock);
+	INIT_LIST_HEAD(&data->irqfds);
+	INIT_LIST_HEAD(&data->readers);
 	file->private_data = data;
 	return 0;
 }
 
 static int privcmd_release(struct inode *inode, struct file *file)
 {
-	kfree(file->private_data);
+	struct privcmd_file *data = file->private_data;
+
+	privcmd_ioeventfds_release(data);
+	privcmd_irqfds_release(data);
+	kfree(data);
 	return 0;
 }
 

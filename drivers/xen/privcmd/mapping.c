@@ -28,6 +28,8 @@
 
 /**
  * struct privcmd_mapping - Owner of what a mapping shows.
+ * @server: the ioreq server whose frames are mapped from the start on; without
+ *	frames if there is none.
  * @nr: number of entries in @pages.
  * @pages: the borrowed pages of an auto-translated caller, by their place in
  *	the mapping; NULL where none is borrowed.  None at all on PV.
@@ -35,6 +37,7 @@
  * A mapping that nothing was ever mapped into has no owner yet.
  */
 struct privcmd_mapping {
+	struct privcmd_ioreq_server server;
 	unsigned long nr;
 	struct page *pages[];
 };
@@ -42,7 +45,10 @@ struct privcmd_mapping {
 /* To give a page back takes the kernel a hypercall, and it does not reschedule. */
 #define RETURNED_AT_ONCE 512UL
 
-/* The owner of every mapping of a PV caller: it has nothing to give back. */
+/*
+ * The owner of every mapping of a PV caller, which has nothing to give back, but
+ * for those that show an ioreq server.
+ */
 static struct privcmd_mapping borrows_nothing;
 
 /*
@@ -71,7 +77,7 @@ static void privcmd_vma_close(struct vm_area_struct *vma)
 	struct privcmd_mapping *mapping = vma->vm_private_data;
 	unsigned long first, end;
 
-	if (!mapping || !mapping->nr)
+	if (!mapping || mapping == &borrows_nothing)
 		return;
 
 	for (first = 0; first < mapping->nr; first = end) {
@@ -325,6 +331,71 @@ int privcmd_mapping_show(struct vm_area_struct *vma, unsigned long addr, unsigne
 	vma->vm_private_data = privcmd_mapping_pages(vma, addr);
 	err = xen_remap_vma_range(vma, addr & PAGE_MASK, nr << PAGE_SHIFT);
 	vma->vm_private_data = mapping;
+
+	return err;
+}
+
+/**
+ * privcmd_mapping_own() - Give a mapping an owner that no other mapping has.
+ * @vma: the mapping, in which pages have been claimed.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int privcmd_mapping_own(struct vm_area_struct *vma)
+{
+	struct privcmd_mapping *mapping;
+
+	if (vma->vm_private_data != &borrows_nothing)
+		return 0;
+
+	mapping = kvzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return -ENOMEM;
+
+	vma->vm_private_data = mapping;
+	return 0;
+}
+
+/**
+ * privcmd_mapping_set_server() - Note which ioreq server a mapping shows.
+ * @vma: the mapping, which has an owner of its own, and from whose start on the
+ *	server's frames have been mapped.
+ * @server: the server.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ */
+void privcmd_mapping_set_server(struct vm_area_struct *vma,
+				const struct privcmd_ioreq_server *server)
+{
+	struct privcmd_mapping *mapping = vma->vm_private_data;
+
+	mapping->server = *server;
+}
+
+/**
+ * privcmd_mapping_get_server() - Which ioreq server does a mapping show?
+ * @addr: the start of the mapping, in the caller's memory.
+ * @server: gets the server.
+ *
+ * Return: 0; -EINVAL if no mapping of this driver starts there, or if it shows
+ * something else.
+ */
+int privcmd_mapping_get_server(unsigned long addr, struct privcmd_ioreq_server *server)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	int err = -EINVAL;
+
+	mmap_read_lock(mm);
+	vma = privcmd_mapping_lookup(addr, 0);
+	if (vma && vma->vm_start == addr && !privcmd_mapping_empty(vma)) {
+		const struct privcmd_mapping *mapping = vma->vm_private_data;
+
+		*server = mapping->server;
+		err = server->nr_frames ? 0 : -EINVAL;
+	}
+	mmap_read_unlock(mm);
 
 	return err;
 }

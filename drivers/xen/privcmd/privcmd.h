@@ -5,13 +5,17 @@
 #define __XEN_PRIVCMD_PRIVCMD_H
 
 #include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/types.h>
 
 #include <xen/interface/xen.h>
 #include <xen/privcmd.h>
 
 struct file;
+struct ioreq;
 struct page;
+struct privcmd_ioreqs;
 struct vm_area_struct;
 
 /* From a check or a handler: the ioctl returns 0, there is no more to do. */
@@ -20,9 +24,28 @@ struct vm_area_struct;
 /**
  * struct privcmd_file - An open /dev/xen/privcmd.
  * @domid: the one domain its requests may name; DOMID_INVALID for any domain.
+ * @eventfds_lock: protects the lists.
+ * @irqfds: what IRQFD registered.
+ * @readers: those of the ioreq servers for which IOEVENTFD registered something.
  */
 struct privcmd_file {
 	atomic_t domid;
+	/* Held where eventfds are registered, and end. */
+	struct mutex eventfds_lock;
+	struct list_head irqfds;
+	struct list_head readers;
+};
+
+/**
+ * struct privcmd_ioreq_server - An ioreq server whose pages are mapped.
+ * @dom: the domain.
+ * @id: the server.
+ * @nr_frames: how many of its frames, from that of vCPU 0 on.
+ */
+struct privcmd_ioreq_server {
+	domid_t dom;
+	u32 id;
+	u32 nr_frames;
 };
 
 /**
@@ -105,6 +128,27 @@ long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
 /* resource.c */
 long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
 
+#ifdef CONFIG_XEN_PRIVCMD_EVENTFD
+/* irqfd.c */
+int privcmd_irqfd_check(const union privcmd_arg *arg);
+long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg);
+void privcmd_irqfds_release(struct privcmd_file *file);
+
+/* ioeventfd.c */
+int privcmd_ioeventfd_check(const union privcmd_arg *arg);
+long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg);
+void privcmd_ioeventfds_release(struct privcmd_file *file);
+
+/* ioreq.c */
+struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *server,
+					  unsigned int vcpus);
+void privcmd_ioreqs_unmap(struct privcmd_ioreqs *ioreqs);
+struct ioreq *privcmd_ioreqs_slot(const struct privcmd_ioreqs *ioreqs, unsigned int vcpu);
+#else
+static inline void privcmd_irqfds_release(struct privcmd_file *file) {}
+static inline void privcmd_ioeventfds_release(struct privcmd_file *file) {}
+#endif
+
 /* pcidev.c */
 int privcmd_pcidev_available(void);
 long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg);
@@ -121,5 +165,9 @@ int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsign
 struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned long addr);
 void privcmd_mapping_places(struct page **pages, xen_pfn_t *places, unsigned int nr);
 int privcmd_mapping_show(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
+int privcmd_mapping_own(struct vm_area_struct *vma);
+void privcmd_mapping_set_server(struct vm_area_struct *vma,
+				const struct privcmd_ioreq_server *server);
+int privcmd_mapping_get_server(unsigned long addr, struct privcmd_ioreq_server *server);
 
 #endif /* __XEN_PRIVCMD_PRIVCMD_H */

@@ -52,6 +52,27 @@ static int map_acquired(const struct xen_mem_acquire_resource *resource,
 	return 0;
 }
 
+/* IOEVENTFD wants to know whose slots the caller maps. */
+static bool shows_slots(const struct xen_mem_acquire_resource *resource,
+			const struct vm_area_struct *vma, unsigned long addr)
+{
+	return IS_ENABLED(CONFIG_XEN_PRIVCMD_EVENTFD) && addr == vma->vm_start &&
+	       resource->type == XENMEM_resource_ioreq_server &&
+	       resource->frame == XENMEM_resource_ioreq_server_frame_ioreq(0);
+}
+
+static void note_ioreq_server(const struct xen_mem_acquire_resource *resource,
+			      struct vm_area_struct *vma)
+{
+	const struct privcmd_ioreq_server server = {
+		.dom = resource->domid,
+		.id = resource->id,
+		.nr_frames = resource->nr_frames,
+	};
+
+	privcmd_mapping_set_server(vma, &server);
+}
+
 static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr,
 			xen_pfn_t *frames)
 {
@@ -59,6 +80,7 @@ static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr
 	unsigned long addr = user_addr & PAGE_MASK;
 	struct vm_area_struct *vma;
 	struct page **pages;
+	bool slots;
 	int ret;
 
 	vma = privcmd_mapping_lookup(addr, nr_pages);
@@ -69,6 +91,13 @@ static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr
 	if (ret)
 		return ret;
 
+	slots = shows_slots(resource, vma, addr);
+	if (slots) {
+		ret = privcmd_mapping_own(vma);
+		if (ret)
+			return ret;
+	}
+
 	pages = privcmd_mapping_pages(vma, addr);
 	if (pages)
 		privcmd_mapping_places(pages, frames, resource->nr_frames);
@@ -77,8 +106,11 @@ static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr
 	if (ret)
 		return ret;
 
-	return pages ? privcmd_mapping_show(vma, addr, nr_pages) :
-		       map_acquired(resource, vma, addr, frames);
+	ret = pages ? privcmd_mapping_show(vma, addr, nr_pages) :
+		      map_acquired(resource, vma, addr, frames);
+	if (!ret && slots)
+		note_ioreq_server(resource, vma);
+	return ret;
 }
 
 /**

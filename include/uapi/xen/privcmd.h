@@ -151,12 +151,19 @@ struct privcmd_mmap_resource {
 
 /**
  * struct privcmd_irqfd - Argument of IOCTL_PRIVCMD_IRQFD.
- * @dm_op: address of the device-model operation to issue on each event.
- * @size: its size in bytes.
+ * @dm_op: address of Xen's struct xen_dm_op, which is copied: the operation that
+ *	is issued when the eventfd is written to.  One of set_pci_intx_level,
+ *	set_isa_irq_level, inject_msi and, on Arm, set_irq_level.
+ * @size: its size in bytes, 8 to 64.
  * @fd: the eventfd.
- * @flags: 0 or PRIVCMD_IRQFD_FLAG_DEASSIGN.
+ * @flags: 0, or PRIVCMD_IRQFD_FLAG_DEASSIGN to end it; then only @fd counts.
  * @dom: domain the operation is for.
  * @pad: not used.
+ *
+ * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
+ * flags, another operation, @size too small, or @fd is no eventfd; E2BIG: @size too
+ * large; EPERM: the file is restricted to another domain; EBADF: @fd is not open;
+ * EBUSY: the file has an operation for the eventfd; EFAULT; ENOMEM.
  */
 struct privcmd_irqfd {
 	__u64 dm_op;
@@ -171,16 +178,29 @@ struct privcmd_irqfd {
 
 /**
  * struct privcmd_ioeventfd - Argument of IOCTL_PRIVCMD_IOEVENTFD.
- * @ioreq: address of the mapped ioreq server pages.
- * @ports: address of the event channel ports, a __u32 for each vCPU.
- * @addr: guest address whose writes signal the eventfd.
- * @addr_len: length of a write in bytes.
- * @event_fd: the eventfd.
- * @vcpus: number of vCPUs.
- * @vq: value whose write signals the eventfd.
- * @flags: 0 or PRIVCMD_IOEVENTFD_FLAG_DEASSIGN.
+ * @ioreq: address of the ioreq server's pages, which MMAP_RESOURCE has mapped from
+ *	the start of a mapping on, all that have a vCPU's slot.
+ * @ports: address of the event channels, a __u32 for each vCPU: the local ports,
+ *	bound with /dev/xen/evtchn.  Those of the first doorbell count for all of
+ *	the same @ioreq.
+ * @addr: guest address of a virtio-mmio device, whose register QueueNotify (0x50
+ *	on) is the doorbell.
+ * @addr_len: length of the write in bytes: 1, 2, 4 or 8.
+ * @event_fd: the eventfd that it signals.
+ * @vcpus: number of the domain's vCPUs, as DM_NR_VCPUS tells it.
+ * @vq: the number whose write rings, that of a queue; of what is written, only the
+ *	lower 16 bits count.
+ * @flags: 0, or PRIVCMD_IOEVENTFD_FLAG_DEASSIGN to end it; then @ioreq, @event_fd,
+ *	@vcpus and @dom say what.
  * @dom: domain whose requests are served.
  * @pad: not used.
+ *
+ * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
+ * flags, or one of the above is not as it says; EPERM: the file is restricted to
+ * another domain; EBADF: @event_fd is not open; EBUSY: the eventfd has a doorbell
+ * of the server already; ENOSPC: 1024 doorbells of the server are the limit;
+ * ENODEV: there is nothing to end; EFAULT; ENOMEM; or the hypervisor's error, as
+ * for IOCTL_PRIVCMD_DM_NR_VCPUS.
  */
 struct privcmd_ioeventfd {
 	__u64 ioreq;

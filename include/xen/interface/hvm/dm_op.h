@@ -12,6 +12,12 @@ struct xen_dm_op_buf {
 
 DEFINE_GUEST_HANDLE_STRUCT(xen_dm_op_buf);
 
+/* Those that raise or lower an interrupt; the last one is for Arm. */
+#define XEN_DMOP_set_pci_intx_level 8
+#define XEN_DMOP_set_isa_irq_level 9
+#define XEN_DMOP_inject_msi 14
+#define XEN_DMOP_set_irq_level 19
+
 /*
  * XEN_DMOP_nr_vcpus: with how many vCPUs was the domain created?
  * Since Xen 4.15; EOPNOTSUPP before.

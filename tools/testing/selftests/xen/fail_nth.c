@@ -25,6 +25,9 @@
  */
 #define MAP_ADDRESS	((void *)0x30000000000)
 
+/* Arm's. */
+#define DM_OP_SET_IRQ_LEVEL	19
+
 /* All that a request reads or writes but mappings. */
 struct memory {
 	char before[64];
@@ -315,20 +318,30 @@ static void to_the_target(void)
 	memory->arg.restrict_to = target.dom;
 }
 
-static int restrict_new_file(void)
+static int on_new_file(unsigned int cmd)
 {
 	int fd = privcmd_open(), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = request(fd, IOCTL_PRIVCMD_RESTRICT, &memory->arg);
+	ret = request(fd, cmd, &memory->arg);
 	close(fd);
 	return ret;
 }
 
+static int restrict_new_file(void)
+{
+	return on_new_file(IOCTL_PRIVCMD_RESTRICT);
+}
+
+static int irqfd_on_new_file(void)
+{
+	return on_new_file(IOCTL_PRIVCMD_IRQFD);
+}
+
 static void irqfd(void)
 {
-	untyped();
+	memory->op = (struct nr_vcpus_op) { .op = DM_OP_SET_IRQ_LEVEL };
 	memory->arg.irqfd = (struct privcmd_irqfd) {
 		.dm_op = (uintptr_t)&memory->op,
 		.size = sizeof(memory->op),
@@ -680,9 +693,10 @@ FIXTURE_VARIANT_ADD(fail_nth, irqfd) {
 	.request = {
 		.name = "irqfd",
 		.prepare = irqfd,
-		.cmd = IOCTL_PRIVCMD_IRQFD,
-		.result = -EOPNOTSUPP,
+		.make = irqfd_on_new_file,
 		.or_result = -EOPNOTSUPP,
+		.allocations = 4,
+		.copies = 2,
 	},
 };
 
@@ -691,7 +705,8 @@ FIXTURE_VARIANT_ADD(fail_nth, ioeventfd) {
 		.name = "ioeventfd",
 		.prepare = ioeventfd,
 		.cmd = IOCTL_PRIVCMD_IOEVENTFD,
-		.result = -EOPNOTSUPP,
+		/* There are no slots. */
+		.result = -EINVAL,
 		.or_result = -EOPNOTSUPP,
 	},
 };

@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IOEVENTFD: a guest's write to a doorbell becomes a signal of an eventfd.
+ *
+ * A reader serves an ioreq server beside the emulator, on the same event
+ * channels: it claims the requests that are for a doorbell and leaves the others
+ * alone.  The guest and the emulator can write to the slots at any time.
+ */
+
+#include <linux/err.h>
+#include <linux/eventfd.h>
+#include <linux/interrupt.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <linux/virtio_mmio.h>
+
+#include <xen/dm-op.h>
+#include <xen/events.h>
+#include <xen/interface/event_channel.h>
+#include <xen/interface/hvm/ioreq.h>
+
+#include <asm/barrier.h>
+#include <asm/sync_bitops.h>
+#include <asm/xen/hypercall.h>
+
+#include "privcmd.h"
+
+/* They are searched in an interrupt. */
+#define MAX_DOORBELLS 1024
+
+#define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u64))
+static_assert(SLOT_WORDS == 4);
+
+/**
+ * struct doorbell - An eventfd and the write that signals it.
+ * @list: in its reader's doorbells.
+ * @eventfd: the eventfd.
+ * @addr: the guest address.
+ * @size: the write's size in bytes.
+ * @value: the lower 16 bits of what is written, or all if it is a byte.
+ */
+struct doorbell {
+	struct list_head list;
+	struct eventfd_ctx *eventfd;
+	u64 addr;
+	u32 size;
+	u32 value;
+};
+
+struct reader;
+
+/**
+ * struct reader_port - The event channel of a vCPU.
+ * @reader: the reader.
+ * @slot: the vCPU's slot.
+ * @port: the event channel.
+ * @irq: the interrupt that it is here.
+ */
+struct reader_port {
+	struct reader *reader;
+	struct ioreq *slot;
+	evtchn_port_t port;
+	unsigned int irq;
+};
+
+/**
+ * struct reader - Serves doorbells of an ioreq server.
+ * @list: in its file's readers; the file's eventfds_lock protects it.
+ * @server: the server.
+ * @ioreq: where the caller maps its slots, by which it names the server.
+ * @ioreqs: the slots.
+ * @lock: protects @doorbells and @nr_doorbells.
+ * @doorbells: those that are served.
+ * @nr_doorbells: how many.
+ * @vcpus: number of entries in @ports that are in use.
+ * @ports: the event channels, by vCPU.
+ */
+struct reader {
+	struct list_head list;
+	struct privcmd_ioreq_server server;
+	u64 ioreq;
+	struct privcmd_ioreqs *ioreqs;
+	/* Taken in interrupts. */
+	spinlock_t lock;
+	struct list_head doorbells;
+	unsigned int nr_doorbells;
+	unsigned int vcpus;
+	struct reader_port ports[];
+};
+
+/* Each word is read once: what is checked is what is used. */
+static struct ioreq read_slot(struct ioreq *slot)
+{
+	u64 *shared = (u64 *)slot;
+	u64 words[SLOT_WORDS];
+	struct ioreq request;
+
+	/* Xen writes the state last. */
+	words[3] = virt_load_acquire(&shared[3]);
+	words[2] = READ_ONCE(shared[2]);
+	words[1] = READ_ONCE(shared[1]);
+	words[0] = READ_ONCE(shared[0]);
+	memcpy(&request, words, sizeof(request));
+	return request;
+}
+
+/* The state and the flags, which have no address of their own, in one byte. */
+static u8 *state_of(struct ioreq *slot)
+{
+	return &slot->type - 1;
+}
+
+static u8 with_state(struct ioreq request, unsigned int state)
+{
+	request.state = state;
+	return *state_of(&request);
+}
+
+/* False if somebody else was faster, or if another request is there since. */
+static bool claim(struct ioreq *slot, const struct ioreq *request)
+{
+	u8 ready = with_state(*request, STATE_IOREQ_READY);
+	u8 claimed = with_state(*request, STATE_IOREQ_INPROCESS);
+	struct ioreq now;
+
+	if (sync_cmpxchg(state_of(slot), ready, claimed) != ready)
+		return false;
+
+	now = read_slot(slot);
+	now.state = STATE_IOREQ_READY;
+	if (!memcmp(&now, request, sizeof(now)))
+		return true;
+
+	/* Not what was looked at, and its event is yet to come: for whoever sees that. */
+	virt_store_release(state_of(slot), ready);
+	return false;
+}
+
+static void answer(struct reader_port *port, const struct ioreq *request)
+{
+	u8 *state = state_of(port->slot);
+
+	/* The signal comes first: the guest may look for its effect. */
+	virt_store_release(state, with_state(*request, STATE_IORESP_READY));
+	notify_remote_via_evtchn(port->port);
+}
+
+static bool is_write(const struct ioreq *request)
+{
+	return request->state == STATE_IOREQ_READY && request->type == IOREQ_TYPE_COPY &&
+	       request->dir == IOREQ_WRITE && !request->data_is_ptr && request->count == 1;
+}
+
+/* What stands above a value of one byte is not part of it. */
+static bool rings(const struct ioreq *request, const struct doorbell *doorbell)
+{
+	u32 mask = doorbell->size == 1 ? U8_MAX : U16_MAX;
+
+	return request->addr == doorbell->addr && request->size == doorbell->size &&
+	       (request->data & mask) == doorbell->value;
+}
+
+/*
+ * User space, which shares the event channel, has to unmask it again: it is told
+ * of every event, so there is no end of interrupt from here.
+ */
+static irqreturn_t serve(int irq, void *data)
+{
+	struct reader_port *port = data;
+	struct reader *reader = port->reader;
+	struct ioreq request = read_slot(port->slot);
+	struct doorbell *doorbell;
+	irqreturn_t ret = IRQ_NONE;
+	unsigned long flags;
+
+	if (!is_write(&request))
+		return IRQ_NONE;
+
+	spin_lock_irqsave(&reader->lock, flags);
+	list_for_each_entry(doorbell, &reader->doorbells, list) {
+		if (!rings(&request, doorbell))
+			continue;
+
+		if (claim(port->slot, &request)) {
+			eventfd_signal(doorbell->eventfd);
+			ret = IRQ_HANDLED;
+		}
+		break;
+	}
+	spin_unlock_irqrestore(&reader->lock, flags);
+
+	if (ret == IRQ_HANDLED)
+		answer(port, &request);
+	return ret;
+}
+
+/* Only what /dev/xen/evtchn has bound for user space, to this domain, is shared. */
+static int bind(struct reader_port *port)
+{
+	struct evtchn_status status = { .dom = DOMID_SELF, .port = port->port };
+	int err;
+
+	err = evtchn_get(port->port);
+	if (err)
+		return -EINVAL;
+
+	err = HYPERVISOR_event_channel_op(EVTCHNOP_status, &status);
+	if (!err && (status.status != EVTCHNSTAT_interdomain ||
+		     status.u.interdomain.dom != port->reader->server.dom))
+		err = -EINVAL;
+
+	/* Takes a reference of its own. */
+	if (!err)
+		err = bind_evtchn_to_irqhandler_lateeoi(port->port, serve, IRQF_SHARED,
+							"xen-ioeventfd", port);
+	evtchn_put(port->port);
+	if (err < 0)
+		return err;
+
+	port->irq = err;
+	return 0;
+}
+
+static void destroy_reader(struct reader *reader)
+{
+	while (reader->vcpus--)
+		unbind_from_irqhandler(reader->ports[reader->vcpus].irq,
+				       &reader->ports[reader->vcpus]);
+	privcmd_ioreqs_unmap(reader->ioreqs);
+	kvfree(reader);
+}
+
+static int bind_ports(struct reader *reader, const u32 __user *ports, unsigned int vcpus)
+{
+	while (reader->vcpus < vcpus) {
+		struct reader_port *port = &reader->ports[reader->vcpus];
+		int err;
+
+		if (get_user(port->port, ports + reader->vcpus))
+			return -EFAULT;
+
+		port->reader = reader;
+		port->slot = privcmd_ioreqs_slot(reader->ioreqs, reader->vcpus);
+		err = bind(port);
+		if (err)
+			return err;
+
+		reader->vcpus++;
+	}
+
+	return 0;
+}
+
+static struct reader *create_reader(const struct privcmd_ioeventfd *req,
+				    const struct privcmd_ioreq_server *server)
+{
+	struct reader *reader;
+	int err;
+
+	reader = kvzalloc(struct_size(reader, ports, req->vcpus), GFP_KERNEL_ACCOUNT);
+	if (!reader)
+		return ERR_PTR(-ENOMEM);
+
+	reader->ioreqs = privcmd_ioreqs_map(server, req->vcpus);
+	if (IS_ERR(reader->ioreqs)) {
+		err = PTR_ERR(reader->ioreqs);
+		kvfree(reader);
+		return ERR_PTR(err);
+	}
+
+	reader->server = *server;
+	reader->ioreq = req->ioreq;
+	spin_lock_init(&reader->lock);
+	INIT_LIST_HEAD(&reader->doorbells);
+
+	err = bind_ports(reader, u64_to_user_ptr(req->ports), req->vcpus);
+	if (err) {
+		destroy_reader(reader);
+		return ERR_PTR(err);
+	}
+
+	return reader;
+}
+
+static struct reader *find_reader(struct privcmd_file *file, u64 ioreq)
+{
+	struct reader *reader;
+
+	list_for_each_entry(reader, &file->readers, list)
+		if (reader->ioreq == ioreq)
+			return reader;
+
+	return NULL;
+}
+
+static struct doorbell *find_doorbell(struct reader *reader, const struct eventfd_ctx *eventfd)
+{
+	struct doorbell *doorbell;
+
+	list_for_each_entry(doorbell, &reader->doorbells, list)
+		if (doorbell->eventfd == eventfd)
+			return doorbell;
+
+	return NULL;
+}
+
+static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
+			const struct privcmd_ioeventfd *req,
+			const struct privcmd_ioreq_server *server)
+{
+	struct reader *reader = find_reader(file, req->ioreq);
+	unsigned int i;
+
+	if (!reader) {
+		reader = create_reader(req, server);
+		if (IS_ERR(reader))
+			return PTR_ERR(reader);
+		list_add(&reader->list, &file->readers);
+	}
+
+	/* Another mapping is there now than the one that the reader began with. */
+	if (reader->server.dom != server->dom || reader->server.id != server->id)
+		return -EINVAL;
+	if (find_doorbell(reader, doorbell->eventfd))
+		return -EBUSY;
+	if (reader->nr_doorbells == MAX_DOORBELLS)
+		return -ENOSPC;
+
+	spin_lock_irq(&reader->lock);
+	list_add_tail(&doorbell->list, &reader->doorbells);
+	reader->nr_doorbells++;
+	spin_unlock_irq(&reader->lock);
+
+	/* For requests that are there already, the interrupt may have been before. */
+	for (i = 0; i < reader->vcpus; i++)
+		serve(reader->ports[i].irq, &reader->ports[i]);
+	return 0;
+}
+
+/* Whose slots they are, and whether the caller knows how many. */
+static int find_server(const struct privcmd_ioeventfd *req, struct privcmd_ioreq_server *server)
+{
+	unsigned int vcpus;
+	int err;
+
+	err = privcmd_mapping_get_server(req->ioreq, server);
+	if (err)
+		return err;
+	if (server->dom != req->dom)
+		return -EINVAL;
+
+	err = xen_dm_nr_vcpus(req->dom, &vcpus);
+	if (err)
+		return err;
+
+	return req->vcpus == vcpus ? 0 : -EINVAL;
+}
+
+static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
+{
+	struct privcmd_ioreq_server server;
+	struct doorbell *doorbell;
+	int err;
+
+	if (req->addr_len != 1 && req->addr_len != 2 && req->addr_len != 4 && req->addr_len != 8)
+		return -EINVAL;
+	if (req->addr + req->addr_len < req->addr)
+		return -EINVAL;
+
+	err = find_server(req, &server);
+	if (err)
+		return err;
+
+	doorbell = kzalloc(sizeof(*doorbell), GFP_KERNEL_ACCOUNT);
+	if (!doorbell)
+		return -ENOMEM;
+
+	doorbell->addr = req->addr + VIRTIO_MMIO_QUEUE_NOTIFY;
+	doorbell->size = req->addr_len;
+	doorbell->value = req->vq;
+	doorbell->eventfd = eventfd_ctx_fdget(req->event_fd);
+	if (IS_ERR(doorbell->eventfd)) {
+		err = PTR_ERR(doorbell->eventfd);
+		goto err_free;
+	}
+
+	mutex_lock(&file->eventfds_lock);
+	err = add_doorbell(file, doorbell, req, &server);
+	mutex_unlock(&file->eventfds_lock);
+	if (!err)
+		return 0;
+
+	eventfd_ctx_put(doorbell->eventfd);
+err_free:
+	kfree(doorbell);
+	return err;
+}
+
+/* No signal comes once this returned. */
+static void remove_doorbell(struct reader *reader, struct doorbell *doorbell)
+{
+	spin_lock_irq(&reader->lock);
+	list_del(&doorbell->list);
+	reader->nr_doorbells--;
+	spin_unlock_irq(&reader->lock);
+
+	eventfd_ctx_put(doorbell->eventfd);
+	kfree(doorbell);
+}
+
+static void remove_reader(struct reader *reader)
+{
+	list_del(&reader->list);
+	destroy_reader(reader);
+}
+
+static int remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
+		  const struct eventfd_ctx *eventfd)
+{
+	struct reader *reader = find_reader(file, req->ioreq);
+	struct doorbell *doorbell;
+
+	if (!reader || reader->server.dom != req->dom || reader->vcpus != req->vcpus)
+		return -ENODEV;
+
+	doorbell = find_doorbell(reader, eventfd);
+	if (!doorbell)
+		return -ENODEV;
+
+	remove_doorbell(reader, doorbell);
+	if (!reader->nr_doorbells)
+		remove_reader(reader);
+	return 0;
+}
+
+static int deassign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
+{
+	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(req->event_fd);
+	int err;
+
+	if (IS_ERR(eventfd))
+		return PTR_ERR(eventfd);
+
+	mutex_lock(&file->eventfds_lock);
+	err = remove(file, req, eventfd);
+	mutex_unlock(&file->eventfds_lock);
+
+	eventfd_ctx_put(eventfd);
+	return err;
+}
+
+/**
+ * privcmd_ioeventfd_check() - IOEVENTFD: are the flags known?
+ * @arg: the request.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int privcmd_ioeventfd_check(const union privcmd_arg *arg)
+{
+	return arg->ioeventfd.flags & ~PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? -EINVAL : 0;
+}
+
+/**
+ * privcmd_ioeventfd() - IOEVENTFD: signal an eventfd when a guest rings a doorbell.
+ * @file: the file, with which it ends.
+ * @arg: the target, which has been checked, the doorbell and the eventfd.
+ *
+ * With PRIVCMD_IOEVENTFD_FLAG_DEASSIGN it ends: no signal comes any more then.
+ *
+ * Return: 0; -EINVAL if the slots are not those of an ioreq server of the domain,
+ * mapped from the start of a mapping on, if the number of vCPUs is not that of the
+ * domain, if an event channel was not bound to it with /dev/xen/evtchn, or if the
+ * descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if the eventfd has
+ * a doorbell there already; -ENOSPC if there are too many; -ENODEV if there is
+ * nothing to end; -EFAULT; -ENOMEM; or the hypervisor's error.
+ */
+long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	const struct privcmd_ioeventfd *req = &arg->ioeventfd;
+
+	return req->flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? deassign(file, req) :
+							      assign(file, req);
+}
+
+/**
+ * privcmd_ioeventfds_release() - End all that a file has.
+ * @file: the file, which nobody uses any more.
+ */
+void privcmd_ioeventfds_release(struct privcmd_file *file)
+{
+	struct doorbell *doorbell, *next_doorbell;
+	struct reader *reader, *next_reader;
+
+	list_for_each_entry_safe(reader, next_reader, &file->readers, list) {
+		list_for_each_entry_safe(doorbell, next_doorbell, &reader->doorbells, list)
+			remove_doorbell(reader, doorbell);
+		remove_reader(reader);
+	}
+}

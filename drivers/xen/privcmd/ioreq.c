@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's own mapping of an ioreq server's pages.
+ *
+ * What a process maps goes when the process likes.  The kernel therefore maps
+ * the pages once more for itself, in place of borrowed pages of its own, which
+ * keep their kernel address.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include <xen/features.h>
+#include <xen/interface/xen.h>
+#include <xen/interface/hvm/ioreq.h>
+#include <xen/interface/memory.h>
+#include <xen/page.h>
+#include <xen/xen-ops.h>
+#include <xen/xen.h>
+
+#include <asm/xen/hypercall.h>
+
+#include "privcmd.h"
+
+#define SLOTS_PER_FRAME	(XEN_PAGE_SIZE / sizeof(struct ioreq))
+#define SLOTS_PER_PAGE	(PAGE_SIZE / sizeof(struct ioreq))
+
+/**
+ * struct privcmd_ioreqs - An ioreq server's pages, mapped.
+ * @nr: number of pages.
+ * @pages: the borrowed pages in whose place they are.
+ */
+struct privcmd_ioreqs {
+	unsigned int nr;
+	struct page *pages[];
+};
+
+#ifdef CONFIG_XEN_PV
+
+/* A PV kernel's pages are where the page tables say, which Xen changes for it. */
+static int enter_frame(struct page *page, xen_pfn_t mfn, domid_t owner)
+{
+	struct mmu_update update;
+	unsigned int level;
+	pte_t *pte;
+
+	pte = lookup_address((unsigned long)page_address(page), &level);
+	if (WARN_ON_ONCE(!pte || level != PG_LEVEL_4K))
+		return -ENOMEM;
+
+	update.ptr = arbitrary_virt_to_machine(pte).maddr | MMU_PT_UPDATE_NO_TRANSLATE;
+	update.val = pte_val_ma(mfn_pte(mfn, PAGE_KERNEL));
+	return HYPERVISOR_mmu_update(&update, 1, NULL, owner);
+}
+
+static int remove_frame(struct page *page)
+{
+	return HYPERVISOR_update_va_mapping((unsigned long)page_address(page), __pte_ma(0),
+					    UVMF_INVLPG | UVMF_ALL);
+}
+
+#else
+
+static int enter_frame(struct page *page, xen_pfn_t mfn, domid_t owner)
+{
+	return -EOPNOTSUPP;
+}
+
+static int remove_frame(struct page *page)
+{
+	return 0;
+}
+
+#endif /* CONFIG_XEN_PV */
+
+static void remove_frames(struct privcmd_ioreqs *ioreqs)
+{
+	unsigned int i;
+	int err = 0;
+
+	if (xen_pv_domain())
+		for (i = 0; i < ioreqs->nr; i++)
+			err = remove_frame(ioreqs->pages[i]) ?: err;
+	else
+		err = xen_unmap_domain_gfn_range(NULL, ioreqs->nr * XEN_PFN_PER_PAGE,
+						 ioreqs->pages);
+
+	/* A page that still shows a foreign frame must not be used again. */
+	if (!WARN_ON_ONCE(err))
+		xen_free_unpopulated_pages(ioreqs->nr, ioreqs->pages);
+}
+
+static int map_frames(struct privcmd_ioreqs *ioreqs, const struct privcmd_ioreq_server *server,
+		      xen_pfn_t *frames, unsigned int nr_frames)
+{
+	struct xen_mem_acquire_resource resource = {
+		.domid = server->dom,
+		.type = XENMEM_resource_ioreq_server,
+		.id = server->id,
+		.frame = XENMEM_resource_ioreq_server_frame_ioreq(0),
+		.nr_frames = nr_frames,
+	};
+	domid_t owner = server->dom;
+	unsigned int i;
+	int err;
+
+	set_xen_guest_handle(resource.frame_list, frames);
+	if (!xen_pv_domain())
+		privcmd_mapping_places(ioreqs->pages, frames, nr_frames);
+
+	err = HYPERVISOR_memory_op(XENMEM_acquire_resource, &resource);
+	if (err || !xen_pv_domain())
+		return err;
+
+	if (resource.flags & XENMEM_rsrc_acq_caller_owned)
+		owner = DOMID_SELF;
+	for (i = 0; !err && i < ioreqs->nr; i++)
+		err = enter_frame(ioreqs->pages[i], frames[i], owner);
+	return err;
+}
+
+/**
+ * privcmd_ioreqs_map() - Map an ioreq server's pages for the kernel.
+ * @server: the server.
+ * @vcpus: how many vCPUs have a slot.
+ *
+ * Return: the pages; as an error pointer: -EINVAL if the server has fewer, -ENOMEM,
+ * or the hypervisor's error.
+ */
+struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *server,
+					  unsigned int vcpus)
+{
+	unsigned int nr_frames = DIV_ROUND_UP(vcpus, SLOTS_PER_FRAME);
+	unsigned int nr = DIV_ROUND_UP(nr_frames, XEN_PFN_PER_PAGE);
+	struct privcmd_ioreqs *ioreqs __free(kfree) = NULL;
+	int err;
+
+	if (server->nr_frames < nr_frames)
+		return ERR_PTR(-EINVAL);
+
+	xen_pfn_t *frames __free(kfree) = kcalloc(nr_frames, sizeof(*frames), GFP_KERNEL_ACCOUNT);
+	ioreqs = kzalloc(struct_size(ioreqs, pages, nr), GFP_KERNEL_ACCOUNT);
+	if (!frames || !ioreqs)
+		return ERR_PTR(-ENOMEM);
+
+	ioreqs->nr = nr;
+	if (xen_alloc_unpopulated_pages(nr, ioreqs->pages))
+		return ERR_PTR(-ENOMEM);
+
+	err = map_frames(ioreqs, server, frames, nr_frames);
+	if (err) {
+		remove_frames(ioreqs);
+		return ERR_PTR(err);
+	}
+
+	return no_free_ptr(ioreqs);
+}
+
+/**
+ * privcmd_ioreqs_unmap() - Undo privcmd_ioreqs_map().
+ * @ioreqs: the pages.
+ */
+void privcmd_ioreqs_unmap(struct privcmd_ioreqs *ioreqs)
+{
+	remove_frames(ioreqs);
+	kfree(ioreqs);
+}
+
+/**
+ * privcmd_ioreqs_slot() - The slot of a vCPU, which others write to.
+ * @ioreqs: the pages.
+ * @vcpu: the vCPU, one of those that have a slot.
+ */
+struct ioreq *privcmd_ioreqs_slot(const struct privcmd_ioreqs *ioreqs, unsigned int vcpu)
+{
+	struct ioreq *slots = page_address(ioreqs->pages[vcpu / SLOTS_PER_PAGE]);
+
+	return slots + vcpu % SLOTS_PER_PAGE;
+}

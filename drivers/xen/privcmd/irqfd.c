@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* IRQFD: an eventfd that raises or lowers an interrupt of a domain. */
+
+#include <linux/err.h>
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <xen/interface/xen.h>
+#include <xen/interface/hvm/dm_op.h>
+#include <xen/xen-ops.h>
+
+#include <asm/xen/hypercall.h>
+
+#include "privcmd.h"
+
+/* A caller's struct xen_dm_op may be that of a newer Xen, with larger operations. */
+#define MAX_OP_SIZE 64
+
+/**
+ * struct irqfd - An eventfd and the operation that is issued for it.
+ * @list: in its file's irqfds; the file's eventfds_lock protects it.
+ * @eventfd: the eventfd.
+ * @wqh: the eventfd's wait queue, whose lock is the eventfd's.
+ * @wait: the entry in @wqh.
+ * @poll: adds @wait to @wqh.
+ * @issue: issues the operation.
+ * @closed: the eventfd has no file left: it will not be written to again.
+ * @dom: the target.
+ * @size: size of the operation in bytes.
+ * @op: the operation.
+ * @bytes: all of it.
+ */
+struct irqfd {
+	struct list_head list;
+	struct eventfd_ctx *eventfd;
+	struct wait_queue_head *wqh;
+	struct wait_queue_entry wait;
+	poll_table poll;
+	struct work_struct issue;
+	bool closed;
+	domid_t dom;
+	u32 size;
+	union {
+		struct xen_dm_op op;
+		u8 bytes[MAX_OP_SIZE];
+	};
+};
+
+/*
+ * In a work item and not where the eventfd is written to: there, interrupts are
+ * off and the eventfd's lock is held.  Nobody is there to be told of an error.
+ */
+static void issue(struct work_struct *work)
+{
+	struct irqfd *irqfd = container_of(work, struct irqfd, issue);
+	struct xen_dm_op_buf buf = { .size = irqfd->size };
+
+	set_xen_guest_handle(buf.h, &irqfd->op);
+
+	xen_preemptible_hcall_begin();
+	HYPERVISOR_dm_op(irqfd->dom, 1, &buf);
+	xen_preemptible_hcall_end();
+}
+
+/* The caller holds the eventfd's lock. */
+static void take_count(struct irqfd *irqfd)
+{
+	u64 count;
+
+	eventfd_ctx_do_read(irqfd->eventfd, &count);
+	if (count)
+		queue_work(system_highpri_wq, &irqfd->issue);
+}
+
+static int wake_up_irqfd(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
+{
+	struct irqfd *irqfd = container_of(wait, struct irqfd, wait);
+	__poll_t events = key_to_poll(key);
+
+	if (events & EPOLLIN)
+		take_count(irqfd);
+	if (events & EPOLLHUP)
+		WRITE_ONCE(irqfd->closed, true);
+
+	return 0;
+}
+
+static void start_waiting(struct file *file, struct wait_queue_head *wqh, poll_table *poll)
+{
+	struct irqfd *irqfd = container_of(poll, struct irqfd, poll);
+
+	irqfd->wqh = wqh;
+	add_wait_queue(wqh, &irqfd->wait);
+}
+
+/* What was written before is issued before this returns, and nothing after. */
+static void end(struct irqfd *irqfd)
+{
+	u64 count;
+
+	list_del(&irqfd->list);
+	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
+	flush_work(&irqfd->issue);
+	eventfd_ctx_put(irqfd->eventfd);
+	kfree(irqfd);
+}
+
+static struct irqfd *find(struct privcmd_file *file, const struct eventfd_ctx *eventfd)
+{
+	struct irqfd *irqfd;
+
+	list_for_each_entry(irqfd, &file->irqfds, list)
+		if (irqfd->eventfd == eventfd)
+			return irqfd;
+
+	return NULL;
+}
+
+/* Those whose eventfd was closed cannot be named any more. */
+static void end_closed(struct privcmd_file *file)
+{
+	struct irqfd *irqfd, *next;
+
+	list_for_each_entry_safe(irqfd, next, &file->irqfds, list)
+		if (READ_ONCE(irqfd->closed))
+			end(irqfd);
+}
+
+static bool may_be_issued(const struct xen_dm_op *op)
+{
+	switch (op->op) {
+	case XEN_DMOP_set_pci_intx_level:
+	case XEN_DMOP_set_isa_irq_level:
+	case XEN_DMOP_inject_msi:
+	case XEN_DMOP_set_irq_level:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct irqfd *create(const struct privcmd_irqfd *req)
+{
+	struct irqfd *irqfd;
+	int err = -EFAULT;
+
+	if (req->size > MAX_OP_SIZE)
+		return ERR_PTR(-E2BIG);
+	if (req->size < offsetof(struct xen_dm_op, u))
+		return ERR_PTR(-EINVAL);
+
+	irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
+	if (!irqfd)
+		return ERR_PTR(-ENOMEM);
+
+	if (copy_from_user(irqfd->bytes, u64_to_user_ptr(req->dm_op), req->size))
+		goto err_free;
+
+	err = -EINVAL;
+	if (!may_be_issued(&irqfd->op))
+		goto err_free;
+
+	irqfd->dom = req->dom;
+	irqfd->size = req->size;
+	INIT_WORK(&irqfd->issue, issue);
+	init_waitqueue_func_entry(&irqfd->wait, wake_up_irqfd);
+	init_poll_funcptr(&irqfd->poll, start_waiting);
+	return irqfd;
+
+err_free:
+	kfree(irqfd);
+	return ERR_PTR(err);
+}
+
+static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *eventfd_file)
+{
+	struct eventfd_ctx *eventfd = eventfd_ctx_fileget(eventfd_file);
+	unsigned long flags;
+
+	if (IS_ERR(eventfd))
+		return PTR_ERR(eventfd);
+
+	end_closed(file);
+	if (find(file, eventfd)) {
+		eventfd_ctx_put(eventfd);
+		return -EBUSY;
+	}
+
+	irqfd->eventfd = eventfd;
+	list_add(&irqfd->list, &file->irqfds);
+	vfs_poll(eventfd_file, &irqfd->poll);
+
+	/* What was written before counts too. */
+	spin_lock_irqsave(&irqfd->wqh->lock, flags);
+	take_count(irqfd);
+	spin_unlock_irqrestore(&irqfd->wqh->lock, flags);
+	return 0;
+}
+
+static int assign(struct privcmd_file *file, const struct privcmd_irqfd *req)
+{
+	struct file *eventfd_file;
+	struct irqfd *irqfd;
+	int err;
+
+	irqfd = create(req);
+	if (IS_ERR(irqfd))
+		return PTR_ERR(irqfd);
+
+	eventfd_file = eventfd_fget(req->fd);
+	if (IS_ERR(eventfd_file)) {
+		kfree(irqfd);
+		return PTR_ERR(eventfd_file);
+	}
+
+	mutex_lock(&file->eventfds_lock);
+	err = start(file, irqfd, eventfd_file);
+	mutex_unlock(&file->eventfds_lock);
+
+	fput(eventfd_file);
+	if (err)
+		kfree(irqfd);
+	return err;
+}
+
+static int deassign(struct privcmd_file *file, const struct privcmd_irqfd *req)
+{
+	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(req->fd);
+	struct irqfd *irqfd;
+
+	if (IS_ERR(eventfd))
+		return PTR_ERR(eventfd);
+
+	mutex_lock(&file->eventfds_lock);
+	irqfd = find(file, eventfd);
+	if (irqfd)
+		end(irqfd);
+	mutex_unlock(&file->eventfds_lock);
+
+	eventfd_ctx_put(eventfd);
+	return 0;
+}
+
+/**
+ * privcmd_irqfd_check() - IRQFD: are the flags known?
+ * @arg: the request.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int privcmd_irqfd_check(const union privcmd_arg *arg)
+{
+	return arg->irqfd.flags & ~PRIVCMD_IRQFD_FLAG_DEASSIGN ? -EINVAL : 0;
+}
+
+/**
+ * privcmd_irqfd() - IRQFD: issue an operation when an eventfd is written to.
+ * @file: the file, with which it ends.
+ * @arg: the target, which has been checked, the operation and the eventfd.
+ *
+ * Writes that come before the operation for an earlier one was issued share it.
+ * With PRIVCMD_IRQFD_FLAG_DEASSIGN it ends: what was written before has been
+ * issued then, and nothing is issued any more.
+ *
+ * Return: 0, also if there is nothing to end; -E2BIG if the operation is larger
+ * than any; -EINVAL if it is none that raises or lowers an interrupt, or if the
+ * descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if the file has
+ * an operation for the eventfd; -EFAULT; -ENOMEM.
+ */
+long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	const struct privcmd_irqfd *req = &arg->irqfd;
+
+	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? deassign(file, req) :
+							  assign(file, req);
+}
+
+/**
+ * privcmd_irqfds_release() - End all that a file has.
+ * @file: the file, which nobody uses any more.
+ */
+void privcmd_irqfds_release(struct privcmd_file *file)
+{
+	struct irqfd *irqfd, *next;
+
+	list_for_each_entry_safe(irqfd, next, &file->irqfds, list)
+		end(irqfd);
+}
