@@ -3,7 +3,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import build
@@ -70,6 +70,8 @@ class Mutant:
     patch: Path
     # The architecture of the machine that it is tried on.
     arch: str = HOST.name
+    # The kernel's version, if it has to be another one than that of the run.
+    linux: str = ""
 
     @property
     def programs(self) -> list[str]:
@@ -91,6 +93,7 @@ def parse(name: str, text: str, path: Path) -> Mutant:
     breaks = ""
     red: list[tuple[str, str]] = []
     arch = HOST.name
+    linux = ""
     for line in text.splitlines():
         if line.startswith(("diff ", "--- ")):
             break
@@ -105,6 +108,13 @@ def parse(name: str, text: str, path: Path) -> Mutant:
                 raise Failure(
                     Status.USAGE, f"{path}: no architecture {arch}; there are: {known}"
                 )
+        elif key == "Linux":
+            linux = value.strip()
+            if linux not in versions.KERNELS:
+                known = " ".join(versions.KERNELS)
+                raise Failure(
+                    Status.USAGE, f"{path}: no Linux {linux}; there are: {known}"
+                )
         elif key == "Red":
             if len(words) != 2:
                 raise Failure(
@@ -115,7 +125,7 @@ def parse(name: str, text: str, path: Path) -> Mutant:
         raise Failure(
             Status.USAGE, f"{path} needs a 'Breaks: ...' and a 'Red: PROGRAM TEST' line"
         )
-    return Mutant(name, breaks, red, path, arch)
+    return Mutant(name, breaks, red, path, arch, linux)
 
 
 def choose(wanted: Sequence[str]) -> list[Mutant]:
@@ -171,7 +181,7 @@ def _build(name: str, patch: Path | None, trees: fetch.Trees, used: Sequence[str
                 *("-r", "-", "-d", str(source), "-i", str(patch)),
             ],
         )
-    built = build.modules(trees, source, SCRATCH / "modules" / trees.arch.name)
+    built = build.modules(trees, source, SCRATCH / "modules" / trees.linux.name)
     files = [
         (f"{module}.ko", built.file(module).read_bytes())
         for module in (*build.MODULES, build.TEST_MODULE)
@@ -303,13 +313,10 @@ def _build_all(
     return builds, counts
 
 
-def run(
-    options: machine.Options, wanted: Sequence[str]
+def _try(
+    options: machine.Options, chosen: Sequence[Mutant]
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Tries the wanted mutants of an architecture, or all of them."""
-    chosen = [mutant for mutant in choose(wanted) if mutant.arch == options.arch.name]
-    if not chosen:
-        return ktap.Counts(), []
+    """Tries mutants on one machine."""
     by_name = {mutant.name: mutant for mutant in chosen}
     trees = versions.trees(options)
     directory = build.selftests(trees)
@@ -340,3 +347,20 @@ def run(
         if pending and tried[-1].name == INTACT:
             return counts, [verdict.failure()]
     return counts, []
+
+
+def run(
+    options: machine.Options, wanted: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Tries the wanted mutants of an architecture, or all of them."""
+    total = ktap.Counts()
+    failures: list[Failure] = []
+    by_linux: dict[str, list[Mutant]] = {}
+    for mutant in choose(wanted):
+        if mutant.arch == options.arch.name:
+            by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
+    for linux, chosen in by_linux.items():
+        counts, more = _try(replace(options, linux=linux), chosen)
+        total += counts
+        failures += more
+    return total, failures

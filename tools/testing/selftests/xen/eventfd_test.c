@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IRQFD and IOEVENTFD: what is refused, and what rings a doorbell.
+ */
+
+#include "eventfd.h"
+
+#include <sys/resource.h>
+
+#define MAX_DOORBELLS	1024
+
+/* Arm's set_irq_level is not in all of Xen's headers. */
+#define SET_IRQ_LEVEL	19
+
+static const struct xen_dm_op msi = { .op = XEN_DMOP_inject_msi };
+
+/* With its vCPUs and some memory, but never started. */
+static int shell_create(void)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	int dom = domain_create(DOMAIN_PVH, VCPUS);
+	xen_pfn_t frames[FRAMES];
+	int ret = dom;
+
+	if (dom > 0)
+		ret = xc_domain_max_vcpus(xch, dom, VCPUS) ? -errno :
+			domain_populate(dom, FRAMES, frames);
+	xc_interface_close(xch);
+	return ret ?: dom;
+}
+
+FIXTURE(refusal)
+{
+	struct server server;
+	int fd;
+	int dom;
+	int other;
+	int event;
+};
+
+FIXTURE_SETUP(refusal)
+{
+	if (!has_eventfds())
+		SKIP_FIXTURE(return, NO_EVENTFDS);
+	if (!has_device_models())
+		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
+	self->dom = shell_create();
+	ASSERT_LT(0, self->dom);
+	ASSERT_EQ(0, server_create(&self->server, self->dom));
+	self->fd = self->server.fd;
+	self->event = new_eventfd();
+	self->other = shell_create();
+	ASSERT_LT(0, self->other);
+}
+
+FIXTURE_TEARDOWN(refusal)
+{
+	server_destroy(&self->server);
+	domain_destroy(self->other);
+	domain_destroy(self->dom);
+}
+
+/* The last word of a test: nothing that was refused left anything behind. */
+static int accepts_it(const struct server *server, int eventfd)
+{
+	return ioeventfd(server->fd, doorbell(server, eventfd, 0)) ?:
+	       ioeventfd(server->fd, no_doorbell(server, eventfd));
+}
+
+#define EXPECT_DOORBELL(expected, member, value) do {				\
+	struct privcmd_ioeventfd _arg = doorbell(&self->server, self->event, 0); \
+	const __u64 _value = (value);						\
+										\
+	_arg.member = _value;							\
+	EXPECT_EQ(expected, ioeventfd(self->fd, _arg)) {			\
+		TH_LOG("%#llx", _value);					\
+	}									\
+} while (0)
+
+TEST_F(refusal, of_a_number_of_vcpus_that_is_not_the_hypervisors)
+{
+	static const __u32 wrong[] = { 0, 1, VCPUS - 1, VCPUS + 1, 128, 129, 4096, ~0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		EXPECT_DOORBELL(-EINVAL, vcpus, wrong[i]);
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+TEST_F(refusal, of_writes_that_are_none)
+{
+	static const __u32 wrong[] = { 0, 3, 5, 16, ~0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		EXPECT_DOORBELL(-EINVAL, addr_len, wrong[i]);
+	EXPECT_DOORBELL(-EINVAL, addr, -1ULL);
+	EXPECT_DOORBELL(-EINVAL, addr, -4ULL);
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+/* Before the restriction is looked at. */
+TEST_F(refusal, of_unknown_flags)
+{
+	struct privcmd_irqfd arg = { .flags = 2, .fd = self->event, .dom = self->dom };
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->other));
+	EXPECT_DOORBELL(-EINVAL, flags, 2);
+	EXPECT_DOORBELL(-EINVAL, flags, 3);
+	EXPECT_DOORBELL(-EINVAL, flags, 1U << 31);
+	EXPECT_EQ(-EINVAL, request(self->fd, IOCTL_PRIVCMD_IRQFD, &arg));
+	arg.flags = 3;
+	EXPECT_EQ(-EINVAL, request(self->fd, IOCTL_PRIVCMD_IRQFD, &arg));
+}
+
+TEST_F(refusal, of_another_domain_than_the_files)
+{
+	int fd = privcmd_open();
+
+	ASSERT_EQ(0, restrict_to(fd, self->other));
+	EXPECT_EQ(-EPERM, ioeventfd(fd, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-EPERM, ioeventfd(fd, no_doorbell(&self->server, self->event)));
+	EXPECT_EQ(-EPERM, irqfd(fd, self->dom, self->event, &msi, sizeof(msi)));
+	EXPECT_EQ(-EPERM, no_irqfd(fd, self->dom, self->event));
+	close(fd);
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+	EXPECT_EQ(0, irqfd(self->fd, self->dom, self->event, &msi, sizeof(msi)));
+}
+
+TEST_F(refusal, of_slots_that_are_none)
+{
+	char *two = map_file(self->fd, 2), *grants = map_file(self->fd, 1);
+	char *frame = map_file(self->fd, 1), *empty = map_file(self->fd, 1);
+	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	char *other_file = map_file(zero, 1);
+
+	ASSERT_EQ(0, map_slots(&self->server, two + PAGE));
+	ASSERT_EQ(0, map_grants(self->fd, self->dom, grants, 0, 1));
+	ASSERT_EQ(0, map_frames(self->fd, self->dom, frame, 0, 1));
+
+	EXPECT_DOORBELL(-EINVAL, ioreq, 0);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)grants);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)frame);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)empty);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)two);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)two + PAGE);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)other_file);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)self->server.slots + 32);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)self->server.slots - PAGE);
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)&self);
+	EXPECT_DOORBELL(-EINVAL, ioreq, ~0xfffULL);
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+TEST_F(refusal, of_slots_of_another_domain)
+{
+	struct server other;
+
+	ASSERT_EQ(0, server_create(&other, self->other));
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)other.slots);
+	EXPECT_DOORBELL(-EINVAL, dom, self->other);
+	server_destroy(&other);
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+/* Neither the kernel's own, nor those that user space has bound to another domain. */
+TEST_F(refusal, of_event_channels_that_are_not_the_domains)
+{
+	struct server other;
+	__u32 ports[VCPUS];
+	int unbound;
+
+	ASSERT_EQ(0, server_create(&other, self->other));
+	unbound = xenevtchn_bind_unbound_port(self->server.xce, self->dom);
+	ASSERT_LE(0, unbound);
+	memcpy(ports, self->server.ports, sizeof(ports));
+	for (__u32 port = 0; port < 128; port++) {
+		bool own = false;
+
+		for (unsigned int i = 0; i < VCPUS; i++)
+			own |= port == self->server.ports[i];
+		if (own)
+			continue;
+		ports[VCPUS - 1] = port;
+		EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
+	}
+	ports[VCPUS - 1] = unbound;
+	EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
+	ports[VCPUS - 1] = other.ports[0];
+	EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
+	ports[VCPUS - 1] = ~0;
+	EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
+	EXPECT_DOORBELL(-EFAULT, ports, 0);
+	server_destroy(&other);
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+TEST_F(refusal, of_descriptors_that_are_no_eventfds)
+{
+	struct privcmd_ioeventfd arg = doorbell(&self->server, -1, 0);
+
+	for (__u32 flags = 0; flags < 2; flags++) {
+		arg.flags = flags;
+		arg.event_fd = -1;
+		EXPECT_EQ(-EBADF, ioeventfd(self->fd, arg));
+		arg.event_fd = self->fd;
+		EXPECT_EQ(-EINVAL, ioeventfd(self->fd, arg));
+	}
+	EXPECT_EQ(-EBADF, irqfd(self->fd, self->dom, -1, &msi, sizeof(msi)));
+	EXPECT_EQ(-EINVAL, irqfd(self->fd, self->dom, self->fd, &msi, sizeof(msi)));
+	EXPECT_EQ(-EBADF, no_irqfd(self->fd, self->dom, -1));
+	EXPECT_EQ(-EINVAL, no_irqfd(self->fd, self->dom, self->fd));
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+/* By the same file: each has its own. */
+TEST_F(refusal, of_an_eventfd_that_is_in_use)
+{
+	int other_file = privcmd_open();
+
+	EXPECT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-EBUSY, ioeventfd(self->fd, doorbell(&self->server, self->event, 1)));
+	EXPECT_EQ(0, ioeventfd(other_file, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(0, irqfd(self->fd, self->dom, self->event, &msi, sizeof(msi)));
+	EXPECT_EQ(-EBUSY, irqfd(self->fd, self->dom, self->event, &msi, sizeof(msi)));
+	EXPECT_EQ(0, irqfd(other_file, self->dom, self->event, &msi, sizeof(msi)));
+	close(other_file);
+	EXPECT_EQ(0, ioeventfd(self->fd, no_doorbell(&self->server, self->event)));
+	EXPECT_EQ(0, no_irqfd(self->fd, self->dom, self->event));
+	EXPECT_EQ(0, irqfd(self->fd, self->dom, self->event, &msi, sizeof(msi)));
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+TEST_F(refusal, to_end_what_the_file_does_not_have)
+{
+	int other_file = privcmd_open(), unused = new_eventfd();
+	struct privcmd_ioeventfd wrong;
+
+	EXPECT_EQ(0, no_irqfd(self->fd, self->dom, self->event));
+	EXPECT_EQ(-ENODEV, ioeventfd(self->fd, no_doorbell(&self->server, self->event)));
+	ASSERT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-ENODEV, ioeventfd(other_file, no_doorbell(&self->server, self->event)));
+	EXPECT_EQ(-ENODEV, ioeventfd(self->fd, no_doorbell(&self->server, unused)));
+	wrong = no_doorbell(&self->server, self->event);
+	wrong.ioreq += PAGE;
+	EXPECT_EQ(-ENODEV, ioeventfd(self->fd, wrong));
+	wrong = no_doorbell(&self->server, self->event);
+	wrong.dom = self->other;
+	EXPECT_EQ(-ENODEV, ioeventfd(self->fd, wrong));
+	wrong = no_doorbell(&self->server, self->event);
+	wrong.vcpus--;
+	EXPECT_EQ(-ENODEV, ioeventfd(self->fd, wrong));
+	EXPECT_EQ(0, ioeventfd(self->fd, no_doorbell(&self->server, self->event)));
+}
+
+TEST_F(refusal, of_too_many_doorbells)
+{
+	const struct rlimit limit = { 2 * MAX_DOORBELLS, 2 * MAX_DOORBELLS };
+	int ret = 0, number = 0;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	for (; !ret && number < 2 * MAX_DOORBELLS; number++)
+		ret = ioeventfd(self->fd, doorbell(&self->server, new_eventfd(), number));
+	EXPECT_EQ(-ENOSPC, ret);
+	EXPECT_EQ(MAX_DOORBELLS + 1, number);
+}
+
+TEST_F(refusal, of_operations_that_are_no_interrupts)
+{
+	union {
+		struct xen_dm_op op;
+		__u8 bytes[128];
+	} arg = { .op = msi };
+
+	for (__u32 op = 0; op < 64; op++) {
+		bool allowed = op == XEN_DMOP_set_pci_intx_level ||
+			       op == XEN_DMOP_set_isa_irq_level ||
+			       op == XEN_DMOP_inject_msi || op == SET_IRQ_LEVEL;
+
+		arg.op.op = op;
+		EXPECT_EQ(allowed ? 0 : -EINVAL,
+			  irqfd(self->fd, self->dom, self->event, &arg, sizeof(arg.op))) {
+			TH_LOG("operation %u", op);
+		}
+		EXPECT_EQ(0, no_irqfd(self->fd, self->dom, self->event));
+	}
+	arg.op = msi;
+	EXPECT_EQ(-EINVAL, irqfd(self->fd, self->dom, self->event, &arg, 0));
+	EXPECT_EQ(-EINVAL, irqfd(self->fd, self->dom, self->event, &arg, 7));
+	EXPECT_EQ(-E2BIG, irqfd(self->fd, self->dom, self->event, &arg, 65));
+	EXPECT_EQ(-E2BIG, irqfd(self->fd, self->dom, self->event, &arg, 1 << 30));
+	EXPECT_EQ(-E2BIG, irqfd(self->fd, self->dom, self->event, &arg, ~0));
+	EXPECT_EQ(-EFAULT, irqfd(self->fd, self->dom, self->event, NULL, sizeof(arg.op)));
+	EXPECT_EQ(0, irqfd(self->fd, self->dom, self->event, &arg, 64));
+}
+
+/*
+ * What rings a doorbell.  The domain never runs: the test itself writes the
+ * request, which is there when the doorbell is registered.
+ */
+FIXTURE(request)
+{
+	struct server server;
+	int dom;
+	int event;
+};
+
+FIXTURE_SETUP(request)
+{
+	if (!has_eventfds())
+		SKIP_FIXTURE(return, NO_EVENTFDS);
+	if (!has_device_models())
+		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
+	self->dom = shell_create();
+	ASSERT_LT(0, self->dom);
+	ASSERT_EQ(0, server_create(&self->server, self->dom));
+	self->event = new_eventfd();
+}
+
+FIXTURE_TEARDOWN(request)
+{
+	server_destroy(&self->server);
+	domain_destroy(self->dom);
+}
+
+FIXTURE_VARIANT(request)
+{
+	struct ioreq request;
+	/* The doorbell's, if it is not 4. */
+	__u32 size;
+	bool rings;
+};
+
+#define WRITE .state = STATE_IOREQ_READY, .type = IOREQ_TYPE_COPY, .dir = IOREQ_WRITE, \
+	      .count = 1, .addr = DEVICE + NOTIFY, .size = 4, .data = 1
+
+/* What comes later counts. */
+#pragma GCC diagnostic ignored "-Woverride-init"
+FIXTURE_VARIANT_ADD(request, that_is_the_write) {
+	.request = { WRITE },
+	.rings = true,
+};
+
+FIXTURE_VARIANT_ADD(request, with_more_above_16_bits) {
+	.request = { WRITE, .data = 0x7fff0001 },
+	.rings = true,
+};
+
+FIXTURE_VARIANT_ADD(request, of_one_byte) {
+	.request = { WRITE, .size = 1 },
+	.size = 1,
+	.rings = true,
+};
+
+FIXTURE_VARIANT_ADD(request, of_one_byte_in_a_register) {
+	.request = { WRITE, .size = 1, .data = 0x12345601 },
+	.size = 1,
+	.rings = true,
+};
+
+FIXTURE_VARIANT_ADD(request, of_8_bytes) {
+	.request = { WRITE, .size = 8 },
+	.size = 8,
+	.rings = true,
+};
+
+FIXTURE_VARIANT_ADD(request, of_another_queue) {
+	.request = { WRITE, .data = 2 },
+};
+
+FIXTURE_VARIANT_ADD(request, of_another_queue_above_8_bits) {
+	.request = { WRITE, .data = 0x101 },
+};
+
+FIXTURE_VARIANT_ADD(request, of_another_size) {
+	.request = { WRITE, .size = 2 },
+};
+
+FIXTURE_VARIANT_ADD(request, of_another_address) {
+	.request = { WRITE, .addr = DEVICE + NOTIFY + 4 },
+};
+
+FIXTURE_VARIANT_ADD(request, of_an_address_above_32_bits) {
+	.request = { WRITE, .addr = DEVICE + NOTIFY + (1ULL << 32) },
+};
+
+FIXTURE_VARIANT_ADD(request, to_read) {
+	.request = { WRITE, .dir = IOREQ_READ },
+};
+
+FIXTURE_VARIANT_ADD(request, of_a_port) {
+	.request = { WRITE, .type = IOREQ_TYPE_PIO },
+};
+
+FIXTURE_VARIANT_ADD(request, to_invalidate) {
+	.request = { WRITE, .type = IOREQ_TYPE_INVALIDATE },
+};
+
+FIXTURE_VARIANT_ADD(request, with_its_data_elsewhere) {
+	.request = { WRITE, .data_is_ptr = 1 },
+};
+
+FIXTURE_VARIANT_ADD(request, that_repeats) {
+	.request = { WRITE, .count = 2 },
+};
+
+FIXTURE_VARIANT_ADD(request, that_somebody_serves) {
+	.request = { WRITE, .state = STATE_IOREQ_INPROCESS },
+};
+
+FIXTURE_VARIANT_ADD(request, that_was_answered) {
+	.request = { WRITE, .state = STATE_IORESP_READY },
+};
+
+FIXTURE_VARIANT_ADD(request, that_is_none) {
+	.request = { WRITE, .state = STATE_IOREQ_NONE },
+};
+
+/* Only what rings is touched. */
+TEST_F(request, rings_or_is_left_alone)
+{
+	struct privcmd_ioeventfd arg = doorbell(&self->server, self->event, 1);
+	struct ioreq now, before = variant->request;
+
+	if (variant->size)
+		arg.addr_len = variant->size;
+	for (unsigned int i = 0; i < VCPUS; i++) {
+		before.vp_eport = self->server.slots[i].vp_eport;
+		self->server.slots[i] = before;
+		ASSERT_EQ(0, ioeventfd(self->server.fd, arg));
+		now = read_slot(&self->server.slots[i]);
+		EXPECT_EQ(variant->rings, count_of(self->event));
+		if (variant->rings)
+			before.state = STATE_IORESP_READY;
+		EXPECT_EQ(0, memcmp(&before, &now, sizeof(now)));
+		before = variant->request;
+
+		arg.flags = PRIVCMD_IOEVENTFD_FLAG_DEASSIGN;
+		ASSERT_EQ(0, ioeventfd(self->server.fd, arg));
+		arg.flags = 0;
+		memset(&self->server.slots[i], 0, sizeof(now));
+	}
+}
+
+TEST_HARNESS_MAIN
