@@ -829,9 +829,15 @@ class MutantsTest(unittest.TestCase):
         mutant = mutants.parse("name", f"Arch: arm64\n{PATCH}", Path("name.patch"))
         self.assertEqual(mutant.arch, "arm64")
 
+    def test_parse_linux(self) -> None:
+        self.assertEqual(mutants.parse("name", PATCH, Path("name.patch")).linux, "")
+        mutant = mutants.parse("name", f"Linux: 6.12\n{PATCH}", Path("name.patch"))
+        self.assertEqual(mutant.linux, "6.12")
+
     def test_bad_headers(self) -> None:
         for text in (
             "",
+            f"Linux: 2.4\n{PATCH}",
             "Breaks: a\n",
             "Red: a b\n",
             "Breaks: a\nRed: a\n",
