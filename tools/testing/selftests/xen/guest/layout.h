@@ -20,11 +20,30 @@
 
 #ifndef __ASSEMBLER__
 
+/* The vector of the interrupts that it counts. */
+#define GUEST_VECTOR	0x40
+
+enum guest_work {
+	GUEST_USES_DEVICE,
+	/* Writes to doorbells, and to what is none. */
+	GUEST_RINGS_DOORBELLS,
+	/* Waits for interrupts, without end. */
+	GUEST_TAKES_INTERRUPTS,
+};
+
+/* In each round: so many accesses that ring no doorbell. */
+#define GUEST_NO_DOORBELLS 4
+
 struct guest_orders {
+	/* Of each vCPU, an enum guest_work. */
+	unsigned char work[GUEST_MAX_VCPUS];
+	/* Of doorbells: where they are written to, and the numbers below this. */
+	unsigned int doorbell;
+	unsigned int queues;
 	/* Where the device is. */
 	unsigned int ports;
 	unsigned int memory;
-	/* How often each vCPU goes through the device; 0 is without end. */
+	/* How often each vCPU does its work; 0 is without end. */
 	unsigned int rounds;
 	/* Whether what it writes is to be kept, also between the rounds. */
 	unsigned int scratch;
@@ -41,6 +60,7 @@ struct guest_report {
 	unsigned int where;
 	unsigned int expected;
 	unsigned int got;
+	unsigned int interrupts;
 	unsigned int finished;
 };
 

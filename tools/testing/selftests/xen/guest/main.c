@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A guest without an operating system.  Each of its vCPUs goes through the
- * emulator's device, by ports and by memory, and reports what it found.
+ * emulator's device, by ports and by memory, and reports what it found; or it
+ * rings doorbells, or counts interrupts.
  *
  * samples/xen/emulator/device.c says what the device is.
  */
@@ -9,6 +10,10 @@
 #include "layout.h"
 
 #define LOCAL_APIC		0xfee00000
+#define LOCAL_APIC_ID		0x20
+#define END_OF_INTERRUPT	0xb0
+#define SPURIOUS_VECTOR		0xf0
+#define ENABLED			0x100
 #define ICR_LOW			0x300
 #define ICR_HIGH		0x310
 #define INIT			0x4500
@@ -187,14 +192,53 @@ static void start_others(void)
 	}
 }
 
-void guest(unsigned int self)
+static void ring_doorbells(unsigned int self)
+{
+	struct guest_report *report = &reports[self];
+
+	do {
+		for (unsigned int i = 0; i < orders->queues; i++)
+			store(orders->doorbell, 4, i);
+		store(orders->doorbell, 4, orders->queues);
+		store(orders->doorbell, 2, 0);
+		store(orders->doorbell + 4, 4, 0);
+		load(orders->doorbell, 4);
+		report->rounds++;
+	} while (report->rounds != orders->rounds);
+}
+
+__attribute__((interrupt)) static void count_interrupt(void *frame)
+{
+	(void)frame;
+	reports[load(LOCAL_APIC + LOCAL_APIC_ID, 4) >> 25].interrupts++;
+	store(LOCAL_APIC + END_OF_INTERRUPT, 4, 0);
+}
+
+static void take_interrupts(unsigned int self)
+{
+	static unsigned long long idt[GUEST_VECTOR + 1];
+	const struct {
+		unsigned short unused;
+		unsigned short limit;
+		const void *base;
+	} idt_pointer = { 0, sizeof(idt) - 1, idt };
+	unsigned long long handler = (unsigned int)count_interrupt;
+
+	/* An interrupt gate for the code segment of entry.S. */
+	idt[GUEST_VECTOR] = (handler & 0xffff0000) << 32 | 0x8e0000080000 |
+			    (handler & 0xffff);
+	asm volatile("lidt %0" :: "m"(idt_pointer.limit), "m"(idt_pointer), "m"(idt));
+	store(LOCAL_APIC + SPURIOUS_VECTOR, 4, ENABLED | 0xff);
+	reports[self].rounds = 1;
+	for (;;)
+		asm volatile("sti; hlt" ::: "memory");
+}
+
+static void use_device(unsigned int self)
 {
 	struct guest_report *report = &reports[self];
 	unsigned int last = 0, scratch = 0, accesses;
 
-	report->started = 1;
-	if (self == 0)
-		start_others();
 	if (orders->scratch) {
 		use_strings(self);
 		put(self, BY_PORT + SCRATCH + 4, 4, ~scratch);
@@ -217,5 +261,23 @@ void guest(unsigned int self)
 		}
 		report->rounds++;
 	} while (report->rounds != orders->rounds);
-	report->finished = 1;
+}
+
+void guest(unsigned int self)
+{
+	reports[self].started = 1;
+	if (self == 0)
+		start_others();
+
+	switch (orders->work[self]) {
+	case GUEST_USES_DEVICE:
+		use_device(self);
+		break;
+	case GUEST_RINGS_DOORBELLS:
+		ring_doorbells(self);
+		break;
+	case GUEST_TAKES_INTERRUPTS:
+		take_interrupts(self);
+	}
+	reports[self].finished = 1;
 }

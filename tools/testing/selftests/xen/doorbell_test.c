@@ -1,0 +1,670 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IRQFD and IOEVENTFD with a guest that runs: its doorbells become eventfds and
+ * eventfds become its interrupts, each once, and only as long as it was asked for.
+ */
+
+#include "eventfd.h"
+#include "guest.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <sys/prctl.h>
+
+#define QUEUES		3
+
+/* How many doorbells or interrupts are counted, unless COUNT says so. */
+#define COUNT		2400
+
+/* When no interrupt and no signal comes any more. */
+#define LATE_US		20000
+
+/* The interrupt of the vector that the guest counts, on one of its vCPUs. */
+static struct xen_dm_op msi_to(unsigned int vcpu)
+{
+	return (struct xen_dm_op) {
+		.op = XEN_DMOP_inject_msi,
+		.u.inject_msi = {
+			.addr = 0xfee00000 | 2 * vcpu << 12,
+			.data = GUEST_VECTOR,
+		},
+	};
+}
+
+/* A guest with an ioreq server, which the test serves. */
+struct machine {
+	struct guest guest;
+	struct server server;
+	/* The emulator: what it ends by, which doorbells it leaves alone, what it saw. */
+	pthread_t emulator;
+	int quit;
+	unsigned int doorbells;
+	unsigned int rung;
+	unsigned int others;
+};
+
+static int machine_create(struct machine *machine, enum guest_work work)
+{
+	int ret;
+
+	memset(machine, 0, sizeof(*machine));
+	machine->quit = eventfd(0, EFD_CLOEXEC);
+	ret = guest_create(&machine->guest, VCPUS);
+	if (ret)
+		return ret;
+	memset(machine->guest.orders->start, 1, VCPUS);
+	memset(machine->guest.orders->work, work, VCPUS);
+	machine->guest.orders->doorbell = DEVICE + NOTIFY;
+	machine->guest.orders->queues = QUEUES;
+	return server_create(&machine->server, machine->guest.dom);
+}
+
+static bool rings_doorbell(const struct ioreq *request)
+{
+	return request->type == IOREQ_TYPE_COPY && request->dir == IOREQ_WRITE &&
+	       request->addr == DEVICE + NOTIFY && request->size == 4 &&
+	       request->data < QUEUES;
+}
+
+static void emulate(struct machine *machine, unsigned int vcpu)
+{
+	struct ioreq *slot = &machine->server.slots[vcpu];
+	struct ioreq request = read_slot(slot);
+
+	if (request.state != STATE_IOREQ_READY)
+		return;
+	if (rings_doorbell(&request)) {
+		if (__atomic_load_n(&machine->doorbells, __ATOMIC_SEQ_CST) > request.data)
+			return;
+		__atomic_add_fetch(&machine->rung, 1, __ATOMIC_SEQ_CST);
+	} else {
+		__atomic_add_fetch(&machine->others, 1, __ATOMIC_SEQ_CST);
+	}
+	write_state(slot, request, STATE_IORESP_READY);
+	xenevtchn_notify(machine->server.xce, machine->server.ports[vcpu]);
+}
+
+static void *emulator(void *data)
+{
+	struct machine *machine = data;
+	struct pollfd fds[] = {
+		{ .fd = xenevtchn_fd(machine->server.xce), .events = POLLIN },
+		{ .fd = machine->quit, .events = POLLIN },
+	};
+
+	while (poll(fds, 2, -1) >= 0) {
+		int port = -1;
+
+		if (fds[0].revents)
+			port = xenevtchn_pending(machine->server.xce);
+		if (port >= 0)
+			xenevtchn_unmask(machine->server.xce, port);
+		for (unsigned int i = 0; i < VCPUS; i++)
+			if (fds[1].revents || machine->server.ports[i] == (__u32)port)
+				emulate(machine, i);
+		if (fds[1].revents)
+			break;
+	}
+	return NULL;
+}
+
+static void emulator_start_thread(struct machine *machine)
+{
+	pthread_create(&machine->emulator, NULL, emulator, machine);
+}
+
+/* It looks once more at all the slots. */
+static void emulator_stop(struct machine *machine)
+{
+	__u64 value = 1;
+
+	if (!machine->emulator)
+		return;
+	if (write(machine->quit, &value, sizeof(value)) == sizeof(value))
+		pthread_join(machine->emulator, NULL);
+	if (read(machine->quit, &value, sizeof(value)) == sizeof(value))
+		machine->emulator = 0;
+}
+
+static void machine_destroy(struct machine *machine)
+{
+	emulator_stop(machine);
+	server_destroy(&machine->server);
+	guest_destroy(&machine->guest);
+}
+
+static unsigned int number_to_count(void)
+{
+	const char *text = getenv("COUNT");
+
+	return text ? atoi(text) : COUNT;
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static unsigned int interrupts(const struct machine *machine, unsigned int vcpu)
+{
+	return __atomic_load_n(&machine->guest.reports[vcpu].interrupts, __ATOMIC_SEQ_CST);
+}
+
+static bool interrupts_become(const struct machine *machine, unsigned int vcpu,
+			      unsigned int expected)
+{
+	for (unsigned int i = 0; i < 100000 && interrupts(machine, vcpu) < expected; i++) {
+		if (i < 1000)
+			sched_yield();
+		else
+			usleep(100);
+	}
+	return interrupts(machine, vcpu) == expected;
+}
+
+/* ---- Interrupts ---- */
+
+FIXTURE(interrupt)
+{
+	struct machine machine;
+	int events[VCPUS];
+};
+
+FIXTURE_SETUP(interrupt)
+{
+	if (!has_eventfds())
+		SKIP_FIXTURE(return, NO_EVENTFDS);
+	ASSERT_EQ(0, machine_create(&self->machine, GUEST_TAKES_INTERRUPTS));
+	for (unsigned int i = 0; i < VCPUS; i++)
+		self->events[i] = new_eventfd();
+	ASSERT_EQ(0, guest_run(&self->machine.guest));
+	for (unsigned int i = 0, vcpu = 0; i < 1000 && vcpu < VCPUS; i++) {
+		while (vcpu < VCPUS && self->machine.guest.reports[vcpu].rounds)
+			vcpu++;
+		usleep(10000);
+	}
+	for (unsigned int i = 0; i < VCPUS; i++)
+		ASSERT_EQ(1, self->machine.guest.reports[i].rounds);
+}
+
+FIXTURE_TEARDOWN(interrupt)
+{
+	machine_destroy(&self->machine);
+}
+
+static int raise_on(const struct machine *machine, int fd, int eventfd, unsigned int vcpu)
+{
+	struct xen_dm_op op = msi_to(vcpu);
+
+	return irqfd(fd, machine->guest.dom, eventfd, &op, sizeof(op));
+}
+
+TEST_F_TIMEOUT(interrupt, comes_once_for_each_write, 600)
+{
+	const unsigned int all = number_to_count();
+	const double start = now();
+	struct machine *machine = &self->machine;
+
+	for (unsigned int i = 0; i < VCPUS; i++)
+		ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[i], i));
+	for (unsigned int n = 1; n <= all / VCPUS; n++) {
+		for (unsigned int i = 0; i < VCPUS; i++)
+			ASSERT_TRUE(signal_eventfd(self->events[i]));
+		for (unsigned int i = 0; i < VCPUS; i++) {
+			ASSERT_TRUE(interrupts_become(machine, i, n)) {
+				TH_LOG("vCPU %u: %u of %u", i, interrupts(machine, i), n);
+			}
+		}
+	}
+	usleep(LATE_US);
+	for (unsigned int i = 0; i < VCPUS; i++) {
+		EXPECT_EQ(all / VCPUS, interrupts(machine, i));
+		EXPECT_EQ(0, count_of(self->events[i]));
+	}
+	fprintf(stderr, "# doorbell_test: %u interrupts in %.1f s\n", all, now() - start);
+}
+
+TEST_F(interrupt, comes_for_what_was_written_before)
+{
+	ASSERT_TRUE(signal_eventfd(self->events[0]));
+	ASSERT_EQ(0, raise_on(&self->machine, self->machine.server.fd, self->events[0], 2));
+	EXPECT_TRUE(interrupts_become(&self->machine, 2, 1));
+	EXPECT_EQ(0, count_of(self->events[0]));
+	usleep(LATE_US);
+	EXPECT_EQ(1, interrupts(&self->machine, 2));
+	EXPECT_EQ(0, interrupts(&self->machine, 0));
+}
+
+/* What was written before the end has come, what is written after it does not. */
+TEST_F(interrupt, ends_with_its_registration)
+{
+	struct machine *machine = &self->machine;
+
+	for (unsigned int n = 1; n <= 500; n++) {
+		unsigned int seen;
+
+		ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[0], 0));
+		ASSERT_TRUE(signal_eventfd(self->events[0]));
+		ASSERT_EQ(0, no_irqfd(machine->server.fd, machine->guest.dom, self->events[0]));
+		ASSERT_TRUE(signal_eventfd(self->events[0]));
+		ASSERT_TRUE(interrupts_become(machine, 0, n)) {
+			TH_LOG("%u of %u", interrupts(machine, 0), n);
+		}
+		ASSERT_EQ(1, count_of(self->events[0]));
+		seen = interrupts(machine, 0);
+		ASSERT_EQ(n, seen);
+	}
+	usleep(LATE_US);
+	EXPECT_EQ(500, interrupts(machine, 0));
+}
+
+TEST_F(interrupt, ends_with_its_file)
+{
+	struct machine *machine = &self->machine;
+	int fd = privcmd_open();
+
+	ASSERT_EQ(0, raise_on(machine, fd, self->events[0], 0));
+	ASSERT_EQ(0, raise_on(machine, fd, self->events[1], 1));
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[2], 2));
+	ASSERT_TRUE(signal_eventfd(self->events[0]));
+	ASSERT_TRUE(interrupts_become(machine, 0, 1));
+	close(fd);
+	for (unsigned int i = 0; i < 3; i++)
+		ASSERT_TRUE(signal_eventfd(self->events[i]));
+	EXPECT_TRUE(interrupts_become(machine, 2, 1));
+	usleep(LATE_US);
+	EXPECT_EQ(1, interrupts(machine, 0));
+	EXPECT_EQ(0, interrupts(machine, 1));
+	EXPECT_EQ(1, count_of(self->events[0]));
+}
+
+/* Nobody else's request, not even with the same eventfd, ends it. */
+TEST_F(interrupt, is_ended_by_its_own_file_only)
+{
+	struct machine *machine = &self->machine;
+	int fd = privcmd_open();
+
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[0], 0));
+	EXPECT_EQ(0, no_irqfd(fd, machine->guest.dom, self->events[0]));
+	close(fd);
+	ASSERT_TRUE(signal_eventfd(self->events[0]));
+	EXPECT_TRUE(interrupts_become(machine, 0, 1));
+}
+
+/* The eventfds of whom nothing is left but their registrations. */
+TEST_F(interrupt, can_lose_its_eventfd)
+{
+	struct machine *machine = &self->machine;
+
+	for (unsigned int i = 0; i < 100; i++) {
+		int event = new_eventfd();
+
+		ASSERT_EQ(0, raise_on(machine, machine->server.fd, event, 3));
+		ASSERT_TRUE(signal_eventfd(event));
+		close(event);
+		ASSERT_TRUE(interrupts_become(machine, 3, i + 1));
+	}
+}
+
+TEST_F(interrupt, goes_nowhere_when_its_domain_is_destroyed)
+{
+	struct machine *machine = &self->machine;
+	domid_t dom = machine->guest.dom;
+
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[0], 0));
+	ASSERT_TRUE(signal_eventfd(self->events[0]));
+	munmap(machine->server.slots, PAGE);
+	machine->server.slots = NULL;
+	ASSERT_EQ(0, guest_destroy(&machine->guest));
+	machine->guest.dom = 0;
+	ASSERT_TRUE(signal_eventfd(self->events[0]));
+	EXPECT_TRUE(domain_is_gone(dom));
+	ASSERT_TRUE(signal_eventfd(self->events[0]));
+}
+
+/* ---- Doorbells ---- */
+
+FIXTURE(doorbell)
+{
+	struct machine machine;
+	int events[QUEUES];
+};
+
+FIXTURE_SETUP(doorbell)
+{
+	if (!has_eventfds())
+		SKIP_FIXTURE(return, NO_EVENTFDS);
+	ASSERT_EQ(0, machine_create(&self->machine, GUEST_RINGS_DOORBELLS));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		self->events[i] = new_eventfd();
+}
+
+FIXTURE_TEARDOWN(doorbell)
+{
+	machine_destroy(&self->machine);
+}
+
+static int add_doorbells(struct machine *machine, int fd, const int *events)
+{
+	int ret = 0;
+
+	machine->doorbells = QUEUES;
+	for (unsigned int i = 0; !ret && i < QUEUES; i++)
+		ret = ioeventfd(fd, doorbell(&machine->server, events[i], i));
+	return ret;
+}
+
+TEST_F_TIMEOUT(doorbell, signals_its_eventfd_once_for_each_write, 600)
+{
+	const unsigned int rounds = number_to_count() / VCPUS / QUEUES;
+	const double start = now();
+	struct machine *machine = &self->machine;
+
+	machine->guest.orders->rounds = rounds;
+	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, self->events));
+	emulator_start_thread(machine);
+	ASSERT_EQ(0, guest_run(&machine->guest));
+	ASSERT_TRUE(guest_finishes(&machine->guest, 590));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		EXPECT_EQ(VCPUS * rounds, count_of(self->events[i]));
+	EXPECT_EQ(0, machine->rung);
+	EXPECT_EQ(GUEST_NO_DOORBELLS * VCPUS * rounds, machine->others);
+	fprintf(stderr, "# doorbell_test: %u doorbells, %u other requests in %.1f s\n",
+		VCPUS * QUEUES * rounds, machine->others, now() - start);
+}
+
+/* The guest rings on while something ends; nothing gets lost. */
+static void let_run(struct machine *machine, int *events, struct __test_metadata *_metadata)
+{
+	machine->guest.orders->rounds = 0;
+	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, events));
+	emulator_start_thread(machine);
+	ASSERT_EQ(0, guest_run(&machine->guest));
+	ASSERT_TRUE(guest_goes_on(&machine->guest, 20, 20));
+}
+
+static void emulator_serves_all(struct machine *machine)
+{
+	emulator_stop(machine);
+	machine->doorbells = 0;
+	for (unsigned int i = 0; i < VCPUS; i++)
+		emulate(machine, i);
+	emulator_start_thread(machine);
+}
+
+static void stop_guest(struct machine *machine, struct __test_metadata *_metadata)
+{
+	unsigned int most = 0;
+
+	for (unsigned int i = 0; i < VCPUS; i++)
+		if (machine->guest.reports[i].rounds > most)
+			most = machine->guest.reports[i].rounds;
+	machine->guest.orders->rounds = most + 20;
+	ASSERT_TRUE(guest_finishes(&machine->guest, 25));
+}
+
+TEST_F(doorbell, reaches_the_emulator_when_it_has_ended)
+{
+	struct machine *machine = &self->machine;
+	unsigned int signals = 0, rounds;
+
+	let_run(machine, self->events, _metadata);
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		__u64 count;
+
+		ASSERT_EQ(0, ioeventfd(machine->server.fd,
+				       no_doorbell(&machine->server, self->events[i])));
+		count = count_of(self->events[i]);
+		EXPECT_LT(0, count);
+		signals += count;
+	}
+	emulator_serves_all(machine);
+	stop_guest(machine, _metadata);
+	rounds = machine->guest.orders->rounds;
+	for (unsigned int i = 0; i < QUEUES; i++)
+		EXPECT_EQ(0, count_of(self->events[i]));
+	EXPECT_EQ(VCPUS * QUEUES * rounds, signals + machine->rung);
+	EXPECT_EQ(VCPUS * GUEST_NO_DOORBELLS * rounds, machine->others);
+}
+
+TEST_F(doorbell, ends_with_its_file)
+{
+	struct machine *machine = &self->machine;
+	unsigned int signals = 0;
+
+	let_run(machine, self->events, _metadata);
+	/* A mapping keeps its file. */
+	ASSERT_EQ(0, dup2(privcmd_open(), machine->server.fd) - machine->server.fd);
+	emulator_stop(machine);
+	ASSERT_EQ(0, munmap(machine->server.slots, PAGE));
+	machine->server.slots = (void *)map_file(machine->server.fd, 1);
+	ASSERT_EQ(0, map_slots(&machine->server, machine->server.slots));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		signals += count_of(self->events[i]);
+	emulator_serves_all(machine);
+	stop_guest(machine, _metadata);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		EXPECT_EQ(0, count_of(self->events[i]));
+	EXPECT_EQ(VCPUS * QUEUES * machine->guest.orders->rounds, signals + machine->rung);
+}
+
+/* The kernel does not read what the process maps, but the pages behind it. */
+TEST_F(doorbell, outlives_the_mapping)
+{
+	struct machine *machine = &self->machine;
+	struct ioreq *slots = machine->server.slots;
+	char *view = map_file(machine->server.fd, 1);
+	unsigned int signals = 0;
+
+	ASSERT_EQ(0, map_slots(&machine->server, view));
+	let_run(machine, self->events, _metadata);
+	emulator_stop(machine);
+	machine->server.slots = (void *)view;
+	ASSERT_EQ(0, munmap(slots, PAGE));
+	/* Something else is there now. */
+	ASSERT_EQ(slots, mmap(slots, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	emulator_start_thread(machine);
+	stop_guest(machine, _metadata);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		signals += count_of(self->events[i]);
+	EXPECT_EQ(VCPUS * QUEUES * machine->guest.orders->rounds, signals);
+	EXPECT_EQ(0, machine->rung);
+}
+
+/* Two readers, each with another file's eventfds: one of them gets it. */
+TEST_F(doorbell, is_rung_once_for_two_files)
+{
+	struct machine *machine = &self->machine;
+	int other_file = privcmd_open(), others[QUEUES];
+	unsigned int signals = 0;
+
+	for (unsigned int i = 0; i < QUEUES; i++)
+		others[i] = new_eventfd();
+	ASSERT_EQ(0, add_doorbells(machine, other_file, others));
+	let_run(machine, self->events, _metadata);
+	stop_guest(machine, _metadata);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		signals += count_of(self->events[i]) + count_of(others[i]);
+	EXPECT_EQ(VCPUS * QUEUES * machine->guest.orders->rounds, signals);
+	EXPECT_EQ(0, machine->rung);
+}
+
+/* A write that came before, and whose interrupt nobody served. */
+TEST_F(doorbell, signals_for_a_request_that_waits)
+{
+	struct machine *machine = &self->machine;
+
+	machine->guest.orders->rounds = 1;
+	machine->guest.orders->start[1] = 0;
+	machine->guest.orders->start[2] = 0;
+	machine->guest.orders->start[3] = 0;
+	ASSERT_EQ(0, guest_run(&machine->guest));
+	for (int i = 0; i < 500 && machine->server.slots[0].state != STATE_IOREQ_READY; i++)
+		usleep(10000);
+	ASSERT_TRUE(machine->server.slots[0].state == STATE_IOREQ_READY);
+	/* As if the emulator had seen it, and left it to the kernel. */
+	ASSERT_EQ((int)machine->server.ports[0], xenevtchn_pending(machine->server.xce));
+	ASSERT_EQ(0, xenevtchn_unmask(machine->server.xce, machine->server.ports[0]));
+	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, self->events));
+	emulator_start_thread(machine);
+	ASSERT_TRUE(guest_finishes(&machine->guest, 20));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		EXPECT_EQ(1, count_of(self->events[i]));
+}
+
+/* Whatever stands in the slots, the kernel takes no harm; the log is looked at. */
+TEST_F(doorbell, takes_no_harm_from_nonsense)
+{
+	struct machine *machine = &self->machine;
+	unsigned int seed = 1;
+
+	let_run(machine, self->events, _metadata);
+	for (unsigned int i = 0; i < 200000; i++) {
+		struct ioreq *slot = &machine->server.slots[seed % VCPUS];
+
+		seed = seed * 1664525 + 1013904223;
+		/* All but the state, which Xen would destroy the domain for. */
+		switch (seed >> 16 & 7) {
+		case 0:
+			slot->addr = seed;
+			break;
+		case 1:
+			slot->data = seed;
+			break;
+		case 2:
+			slot->count = seed;
+			break;
+		case 3:
+			slot->size = seed;
+			break;
+		case 4:
+			slot->type = seed >> 24;
+			break;
+		default:
+			slot->data = seed >> 24;
+		}
+	}
+	machine->guest.orders->rounds = 1;
+}
+
+TEST_F(doorbell, is_no_more_when_its_domain_is_destroyed)
+{
+	struct machine *machine = &self->machine;
+	domid_t dom = machine->guest.dom;
+
+	let_run(machine, self->events, _metadata);
+	guest_unmap(&machine->guest);
+	ASSERT_EQ(0, domain_destroy(dom));
+	machine->guest.dom = 0;
+	emulator_stop(machine);
+	munmap(machine->server.slots, PAGE);
+	machine->server.slots = NULL;
+	/* The kernel still reads there. */
+	usleep(100000);
+	EXPECT_TRUE(domain_exists(dom));
+	close(machine->server.fd);
+	machine->server.fd = -1;
+	EXPECT_TRUE(domain_is_gone(dom));
+}
+
+TEST_F(doorbell, is_no_more_when_its_process_is_killed)
+{
+	pid_t child = fork();
+	int status;
+
+	/* A child has no mapping of its parent's. */
+	if (!child) {
+		struct machine own;
+
+		if (machine_create(&own, GUEST_RINGS_DOORBELLS))
+			_exit(1);
+		if (add_doorbells(&own, own.server.fd, self->events))
+			_exit(2);
+		emulator_start_thread(&own);
+		if (guest_run(&own.guest) || !guest_goes_on(&own.guest, 20, 20))
+			_exit(3);
+		kill(getpid(), SIGKILL);
+	}
+	ASSERT_LT(0, child);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFSIGNALED(status)) {
+		TH_LOG("exit status %d", WEXITSTATUS(status));
+	}
+	for (unsigned int i = 0; i < QUEUES; i++)
+		EXPECT_LT(0, count_of(self->events[i]));
+	usleep(LATE_US);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		EXPECT_EQ(0, count_of(self->events[i]));
+}
+
+/* ---- samples/xen/doorbell ---- */
+
+static int sum_of_lines(FILE *file)
+{
+	int sum = 0, number;
+
+	while (fscanf(file, "%d", &number) == 1)
+		sum += number;
+	return sum;
+}
+
+/* One vCPU rings, another one is interrupted. */
+TEST(the_sample_turns_rings_into_interrupts)
+{
+	const unsigned int rounds = 200;
+	char address[16], vector[16];
+	int pipes[2], status;
+	unsigned int taken;
+	struct guest guest;
+	FILE *output;
+	pid_t child;
+
+	if (!has_eventfds())
+		SKIP(return, NO_EVENTFDS);
+	ASSERT_EQ(0, guest_create(&guest, 2));
+	guest.orders->start[1] = 1;
+	guest.orders->work[0] = GUEST_TAKES_INTERRUPTS;
+	guest.orders->work[1] = GUEST_RINGS_DOORBELLS;
+	guest.orders->doorbell = DEVICE + NOTIFY;
+	guest.orders->queues = 1;
+	guest.orders->rounds = rounds;
+	snprintf(address, sizeof(address), "%#x", DEVICE);
+	snprintf(vector, sizeof(vector), "%d", GUEST_VECTOR);
+
+	ASSERT_EQ(0, pipe(pipes));
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(pipes[1], STDOUT_FILENO);
+		close(pipes[0]);
+		close(pipes[1]);
+		execl(path_beside_program("doorbell"), "doorbell", guest.text, address,
+		      vector, NULL);
+		_exit(127);
+	}
+	close(pipes[1]);
+	output = fdopen(pipes[0], "r");
+	/* Whoever comes first waits for the other: the vCPU for the ioreq server. */
+	sleep(2);
+	ASSERT_EQ(0, waitpid(child, &status, WNOHANG));
+	ASSERT_EQ(0, guest_run(&guest));
+	for (int i = 0; i < 2000 && !guest.reports[1].finished; i++)
+		usleep(10000);
+	EXPECT_EQ(1, guest.reports[1].finished);
+	usleep(10 * LATE_US);
+	taken = guest.reports[0].interrupts;
+	EXPECT_LE(1, taken);
+	EXPECT_GE(rounds, taken);
+	kill(child, SIGTERM);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(rounds, sum_of_lines(output));
+	EXPECT_EQ(0, guest_destroy(&guest));
+}
+
+TEST_HARNESS_MAIN
