@@ -206,7 +206,7 @@ def run(timeout: float) -> tuple[ktap.Counts, list[Failure]]:
     trees = fetch.trees(HOST)
     directory = build.selftests(trees)
     tests = [name for name in suite.names(directory) if name != NOT_RUN]
-    permitted = suite.permitted_skips(options, trees, directory)
+    permitted = suite.permitted_skips(options, trees)
     command = _sections(tests, packages[0].version)
     files = cpio.Archive()
     suite.put_programs(files, directory)

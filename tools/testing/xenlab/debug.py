@@ -73,7 +73,7 @@ def run(
     built = build.modules(trees)
     directory = build.selftests(trees)
     options = replace(options, arch=ARCH, driver="ours", memory=MEMORY)
-    permitted = suite.permitted_skips(options, trees, directory)
+    permitted = suite.permitted_skips(options, trees)
     limit = max(SLACK, choice.seconds + SLACK)
     total = ktap.Counts()
     failures = []

@@ -83,6 +83,6 @@ def run(
         trees,
         machine.Load((), files),
         suite.choose(directory, wanted),
-        suite.permitted_skips(options, trees, directory),
+        suite.permitted_skips(options, trees),
     )
     return counts, [failure] if failure else []

@@ -178,7 +178,7 @@ def _run_library(
     strace = fetch.tree(STRACE)
     for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
         files.copy(f"opt/strace/{path.name}", path)
-    permitted = suite.permitted_skips(options, trees, directory)
+    permitted = suite.permitted_skips(options, trees)
     total = ktap.Counts()
 
     def done(section: programs.Section) -> None:
@@ -214,7 +214,7 @@ def _run_kernel(
     files = cpio.Archive()
     suite.put(files, directory, built)
     load = machine.Load(suite.modules(options.driver, built), files)
-    permitted = suite.permitted_skips(options, trees, directory)
+    permitted = suite.permitted_skips(options, trees)
     return suite.run_programs(options, trees, load, TESTS, permitted)
 
 

@@ -869,19 +869,25 @@ class SuiteTest(unittest.TestCase):
             with self.assertRaises(Failure):
                 suite.choose(directory, ["c_test"])
 
-
-    def test_skips_by_what_xen_lacks(self) -> None:
-        tree = Path("tree")
-        for chosen, pvh, hypervisor, more in (
-            (arch.AMD64, False, None, "ours-pv"),
-            (arch.AMD64, True, None, "ours-auto-translated"),
-            (arch.ARM64, False, None, "ours-arm64-no-device-models ours-auto-translated"),
-            (arch.ARM64, False, tree, "ours-auto-translated"),
+    def test_skips_by_what_the_versions_lack(self) -> None:
+        auto = "ours-auto-translated"
+        for chosen, pvh, built, more in (
+            (arch.AMD64, False, False, "ours-pv"),
+            (arch.AMD64, True, False, auto),
+            (arch.ARM64, False, False, f"ours-arm64-no-device-models {auto}"),
+            (arch.ARM64, False, True, auto),
         ):
-            options = machine.Options(arch=chosen, xen="4.20", pvh=pvh)
-            trees = fetch.Trees(chosen, tree, tree, hypervisor)
-            name = f"ours-{chosen.name}"
-            self.assertEqual(suite.skip_lists(options, trees), [name, *more.split(), f"{name}-4.20"])
+            with tempfile.TemporaryDirectory() as scratch:
+                tree = Path(scratch)
+                (tree / "boot").mkdir()
+                (tree / "boot/vmlinuz-6.1.0-56-some").touch()
+                options = machine.Options(arch=chosen, xen="4.20", pvh=pvh)
+                trees = fetch.Trees(chosen, tree, tree, tree if built else None)
+                name = f"ours-{chosen.name}"
+                self.assertEqual(
+                    suite.skip_lists(options, trees),
+                    [name, f"{name}-linux-6.1", *more.split(), f"{name}-4.20"],
+                )
 
 
 class VersionsTest(unittest.TestCase):
