@@ -18,6 +18,9 @@
 /* How many doorbells or interrupts are counted, unless COUNT says so. */
 #define COUNT		2400
 
+/* In seconds; a guest on an emulated processor takes its time. */
+#define TIME_LIMIT	120
+
 /* When no interrupt and no signal comes any more. */
 #define LATE_US		20000
 
@@ -229,7 +232,7 @@ TEST_F_TIMEOUT(interrupt, comes_once_for_each_write, 600)
 	fprintf(stderr, "# doorbell_test: %u interrupts in %.1f s\n", all, now() - start);
 }
 
-TEST_F(interrupt, comes_for_what_was_written_before)
+TEST_F_TIMEOUT(interrupt, comes_for_what_was_written_before, TIME_LIMIT)
 {
 	ASSERT_TRUE(signal_eventfd(self->events[0]));
 	ASSERT_EQ(0, raise_on(&self->machine, self->machine.server.fd, self->events[0], 2));
@@ -241,7 +244,7 @@ TEST_F(interrupt, comes_for_what_was_written_before)
 }
 
 /* What was written before the end has come, what is written after it does not. */
-TEST_F(interrupt, ends_with_its_registration)
+TEST_F_TIMEOUT(interrupt, ends_with_its_registration, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 
@@ -263,7 +266,7 @@ TEST_F(interrupt, ends_with_its_registration)
 	EXPECT_EQ(500, interrupts(machine, 0));
 }
 
-TEST_F(interrupt, ends_with_its_file)
+TEST_F_TIMEOUT(interrupt, ends_with_its_file, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	int fd = privcmd_open();
@@ -284,7 +287,7 @@ TEST_F(interrupt, ends_with_its_file)
 }
 
 /* Nobody else's request, not even with the same eventfd, ends it. */
-TEST_F(interrupt, is_ended_by_its_own_file_only)
+TEST_F_TIMEOUT(interrupt, is_ended_by_its_own_file_only, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	int fd = privcmd_open();
@@ -297,7 +300,7 @@ TEST_F(interrupt, is_ended_by_its_own_file_only)
 }
 
 /* The eventfds of whom nothing is left but their registrations. */
-TEST_F(interrupt, can_lose_its_eventfd)
+TEST_F_TIMEOUT(interrupt, can_lose_its_eventfd, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 
@@ -311,7 +314,7 @@ TEST_F(interrupt, can_lose_its_eventfd)
 	}
 }
 
-TEST_F(interrupt, goes_nowhere_when_its_domain_is_destroyed)
+TEST_F_TIMEOUT(interrupt, goes_nowhere_when_its_domain_is_destroyed, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	domid_t dom = machine->guest.dom;
@@ -385,7 +388,7 @@ static void let_run(struct machine *machine, int *events, struct __test_metadata
 	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, events));
 	emulator_start_thread(machine);
 	ASSERT_EQ(0, guest_run(&machine->guest));
-	ASSERT_TRUE(guest_goes_on(&machine->guest, 20, 20));
+	ASSERT_TRUE(guest_goes_on(&machine->guest, 20, 40));
 }
 
 static void emulator_serves_all(struct machine *machine)
@@ -405,10 +408,10 @@ static void stop_guest(struct machine *machine, struct __test_metadata *_metadat
 		if (machine->guest.reports[i].rounds > most)
 			most = machine->guest.reports[i].rounds;
 	machine->guest.orders->rounds = most + 20;
-	ASSERT_TRUE(guest_finishes(&machine->guest, 25));
+	ASSERT_TRUE(guest_finishes(&machine->guest, 40));
 }
 
-TEST_F(doorbell, reaches_the_emulator_when_it_has_ended)
+TEST_F_TIMEOUT(doorbell, reaches_the_emulator_when_it_has_ended, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	unsigned int signals = 0, rounds;
@@ -432,7 +435,7 @@ TEST_F(doorbell, reaches_the_emulator_when_it_has_ended)
 	EXPECT_EQ(VCPUS * GUEST_NO_DOORBELLS * rounds, machine->others);
 }
 
-TEST_F(doorbell, ends_with_its_file)
+TEST_F_TIMEOUT(doorbell, ends_with_its_file, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	unsigned int signals = 0;
@@ -454,7 +457,7 @@ TEST_F(doorbell, ends_with_its_file)
 }
 
 /* The kernel does not read what the process maps, but the pages behind it. */
-TEST_F(doorbell, outlives_the_mapping)
+TEST_F_TIMEOUT(doorbell, outlives_the_mapping, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	struct ioreq *slots = machine->server.slots;
@@ -478,7 +481,7 @@ TEST_F(doorbell, outlives_the_mapping)
 }
 
 /* Two readers, each with another file's eventfds: one of them gets it. */
-TEST_F(doorbell, is_rung_once_for_two_files)
+TEST_F_TIMEOUT(doorbell, is_rung_once_for_two_files, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	int other_file = privcmd_open(), others[QUEUES];
@@ -496,7 +499,7 @@ TEST_F(doorbell, is_rung_once_for_two_files)
 }
 
 /* A write that came before, and whose interrupt nobody served. */
-TEST_F(doorbell, signals_for_a_request_that_waits)
+TEST_F_TIMEOUT(doorbell, signals_for_a_request_that_waits, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 
@@ -519,7 +522,7 @@ TEST_F(doorbell, signals_for_a_request_that_waits)
 }
 
 /* Whatever stands in the slots, the kernel takes no harm; the log is looked at. */
-TEST_F(doorbell, takes_no_harm_from_nonsense)
+TEST_F_TIMEOUT(doorbell, takes_no_harm_from_nonsense, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	unsigned int seed = 1;
@@ -553,7 +556,7 @@ TEST_F(doorbell, takes_no_harm_from_nonsense)
 	machine->guest.orders->rounds = 1;
 }
 
-TEST_F(doorbell, is_no_more_when_its_domain_is_destroyed)
+TEST_F_TIMEOUT(doorbell, is_no_more_when_its_domain_is_destroyed, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
 	domid_t dom = machine->guest.dom;
@@ -573,7 +576,7 @@ TEST_F(doorbell, is_no_more_when_its_domain_is_destroyed)
 	EXPECT_TRUE(domain_is_gone(dom));
 }
 
-TEST_F(doorbell, is_no_more_when_its_process_is_killed)
+TEST_F_TIMEOUT(doorbell, is_no_more_when_its_process_is_killed, TIME_LIMIT)
 {
 	pid_t child = fork();
 	int status;
@@ -587,7 +590,7 @@ TEST_F(doorbell, is_no_more_when_its_process_is_killed)
 		if (add_doorbells(&own, own.server.fd, self->events))
 			_exit(2);
 		emulator_start_thread(&own);
-		if (guest_run(&own.guest) || !guest_goes_on(&own.guest, 20, 20))
+		if (guest_run(&own.guest) || !guest_goes_on(&own.guest, 20, 40))
 			_exit(3);
 		kill(getpid(), SIGKILL);
 	}
@@ -614,8 +617,20 @@ static int sum_of_lines(FILE *file)
 	return sum;
 }
 
+FIXTURE(sample)
+{
+};
+
+FIXTURE_SETUP(sample)
+{
+}
+
+FIXTURE_TEARDOWN(sample)
+{
+}
+
 /* One vCPU rings, another one is interrupted. */
-TEST(the_sample_turns_rings_into_interrupts)
+TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 {
 	const unsigned int rounds = 200;
 	char address[16], vector[16];
@@ -654,9 +669,12 @@ TEST(the_sample_turns_rings_into_interrupts)
 	sleep(2);
 	ASSERT_EQ(0, waitpid(child, &status, WNOHANG));
 	ASSERT_EQ(0, guest_run(&guest));
-	for (int i = 0; i < 2000 && !guest.reports[1].finished; i++)
+	for (int i = 0; i < 6000 && !guest.reports[1].finished; i++)
 		usleep(10000);
-	EXPECT_EQ(1, guest.reports[1].finished);
+	EXPECT_EQ(1, guest.reports[1].finished) {
+		TH_LOG("%u of %u rounds, %u interrupts", guest.reports[1].rounds, rounds,
+		       guest.reports[0].interrupts);
+	}
 	usleep(10 * LATE_US);
 	taken = guest.reports[0].interrupts;
 	EXPECT_LE(1, taken);
