@@ -21,4 +21,4 @@ compat-flags += $(if $(call compat-lacks,,\<xen_acpi_get_gsi_from_sbdf\>,xen/acp
 
 # From Linux 6.8 on the kernel can share an event channel that user space has
 # bound, and has the eventfd_signal() of today.
-compat-has-eventfds := $(if $(call compat-lacks,,\<eventfd_signal(struct eventfd_ctx [*]ctx),linux/eventfd.h),,$(CONFIG_EVENTFD))
+compat-has-eventfds := $(if $(call compat-lacks,,\<eventfd_signal(struct eventfd_ctx [*]ctx),linux/eventfd.h),,y)

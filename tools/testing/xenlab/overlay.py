@@ -74,15 +74,15 @@ def kbuild_lines(text: str) -> str:
     return "".join(lines)
 
 
-def compat_flags(kernel: Path) -> list[str]:
-    """Returns what compat.mk defines for a kernel: what that one lacks."""
+def _compat_words(kernel: Path, variable: str) -> list[str]:
+    """Returns what compat.mk finds out about a kernel."""
     shown = subprocess.run(
         [
             host.tool("make"),
             "-s",
             f"--eval=srctree := {kernel}",
             f"--eval=include {COMPAT / 'compat.mk'}",
-            "--eval=$(info $(compat-flags))",
+            f"--eval=$(info $({variable}))",
             "--eval=done:;",
             "done",
         ],
@@ -91,7 +91,12 @@ def compat_flags(kernel: Path) -> list[str]:
         text=True,
         check=True,
     )
-    return [word.removeprefix("-D") for word in shown.stdout.split()]
+    return shown.stdout.split()
+
+
+def compat_flags(kernel: Path) -> list[str]:
+    """Returns what compat.mk defines for a kernel: what that one lacks."""
+    return [word.removeprefix("-D") for word in _compat_words(kernel, "compat-flags")]
 
 
 def compat_header(kernel: Path) -> str:
@@ -162,6 +167,8 @@ def _compat(tree: edit.Tree) -> None:
 def _kconfig(tree: edit.Tree) -> None:
     name = "drivers/xen/Kconfig"
     ours = kconfig_entries((host.REPO / "Kconfig").read_text(encoding="utf-8"))
+    if not _compat_words(tree.path, "compat-has-eventfds"):
+        del ours["XEN_PRIVCMD_EVENTFD"]
     theirs = kconfig_entries(tree.read(name))
     for symbol in ours:
         if symbol in theirs and symbol != "XEN_PRIVCMD":

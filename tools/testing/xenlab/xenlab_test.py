@@ -448,6 +448,18 @@ class PatchTest(unittest.TestCase):
             entries, {"A": "config A\n\tbool\n\n\thelp\n", "AB": "config AB\n\tbool\n"}
         )
 
+    def test_no_choice_that_the_kernel_cannot_take(self) -> None:
+        for text, there in (
+            ("void eventfd_signal(struct eventfd_ctx *ctx, u64 n);\n", False),
+            ("void eventfd_signal(struct eventfd_ctx *ctx)\n", True),
+        ):
+            self.put({"include/linux/eventfd.h": text})
+            tree = edit.kernel(self.path)
+            overlay._kconfig(tree)
+            kconfig = tree.read("drivers/xen/Kconfig")
+            self.assertIn("config XEN_DM_OP\n", kconfig)
+            self.assertEqual("config XEN_PRIVCMD_EVENTFD\n" in kconfig, there)
+
     def test_compat_header(self) -> None:
         self.put({"include/linux/sched/mm.h": "mm_get_unmapped_area(struct file"})
         header = overlay.compat_header(self.path)
