@@ -9,10 +9,8 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/fs.h>
-#include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/slab.h>
 
 #include <xen/xen.h>
@@ -47,9 +45,7 @@ static int privcmd_open(struct inode *inode, struct file *file)
 		return err;
 	}
 
-	mutex_init(&data->eventfds_lock);
-	INIT_LIST_HEAD(&data->irqfds);
-	INIT_LIST_HEAD(&data->readers);
+	privcmd_eventfds_open(data);
 	file->private_data = data;
 	return 0;
 }

@@ -30,10 +30,12 @@ struct vm_area_struct;
  */
 struct privcmd_file {
 	atomic_t domid;
+#ifdef CONFIG_XEN_PRIVCMD_EVENTFD
 	/* Held where eventfds are registered, and end. */
 	struct mutex eventfds_lock;
 	struct list_head irqfds;
 	struct list_head readers;
+#endif
 };
 
 /**
@@ -129,6 +131,13 @@ long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
 
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
+static inline void privcmd_eventfds_open(struct privcmd_file *file)
+{
+	mutex_init(&file->eventfds_lock);
+	INIT_LIST_HEAD(&file->irqfds);
+	INIT_LIST_HEAD(&file->readers);
+}
+
 /* irqfd.c */
 int privcmd_irqfd_check(const union privcmd_arg *arg);
 long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg);
@@ -145,6 +154,7 @@ struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *ser
 void privcmd_ioreqs_unmap(struct privcmd_ioreqs *ioreqs);
 struct ioreq *privcmd_ioreqs_slot(const struct privcmd_ioreqs *ioreqs, unsigned int vcpu);
 #else
+static inline void privcmd_eventfds_open(struct privcmd_file *file) {}
 static inline void privcmd_irqfds_release(struct privcmd_file *file) {}
 static inline void privcmd_ioeventfds_release(struct privcmd_file *file) {}
 #endif
