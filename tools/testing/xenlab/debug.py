@@ -7,11 +7,12 @@ from pathlib import Path
 
 import build
 import cpio
-import fetch
+import hypervisor
 import kernel
 import ktap
 import machine
 import suite
+import versions
 from arch import ARM64
 from failure import Failure, Status
 
@@ -69,10 +70,12 @@ def run(
     options: machine.Options, wanted: Sequence[str], choice: Choice
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Runs the tests, and what only this kernel can do."""
-    trees = fetch.Trees(ARCH, kernel.tree(CONFIG, ARCH), fetch.tree(fetch.xen(ARCH)))
+    options = replace(
+        options, arch=ARCH, driver="ours", xen=hypervisor.VERSION, memory=MEMORY
+    )
+    trees = versions.trees(options, kernel.tree(CONFIG, ARCH))
     built = build.modules(trees)
     directory = build.selftests(trees)
-    options = replace(options, arch=ARCH, driver="ours", memory=MEMORY)
     permitted = suite.permitted_skips(options, trees)
     limit = max(SLACK, choice.seconds + SLACK)
     total = ktap.Counts()

@@ -12,11 +12,13 @@ import cpio
 import debug
 import fetch
 import host
+import hypervisor
 import kernel
 import ktap
 import machine
 import overlay
 import suite
+import versions
 from arch import ARM64
 from failure import Failure
 
@@ -72,10 +74,9 @@ def run(
     """Runs the tests, or some of them."""
     config = host.directory(SCRATCH) / "builtin.config"
     config.write_text(fragment(debug.CONFIG.read_text(encoding="utf-8")), encoding="utf-8")
-    linux = kernel.tree(config, ARM64, _change())
-    trees = fetch.Trees(ARM64, linux, fetch.tree(fetch.xen(ARM64)))
+    options = replace(options, arch=ARM64, driver="ours", xen=hypervisor.VERSION)
+    trees = versions.trees(options, kernel.tree(config, ARM64, _change()))
     directory = build.selftests(trees)
-    options = replace(options, arch=ARM64, driver="ours")
     files = cpio.Archive()
     suite.put(files, directory, _test_module(trees))
     counts, failure = suite.run_programs(

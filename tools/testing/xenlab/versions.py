@@ -78,15 +78,19 @@ def xen_release(version: str) -> str | None:
     return XENS[version].name if version else None
 
 
-def trees(options: machine.Options) -> fetch.Trees:
+def trees(options: machine.Options, built: Path | None = None) -> fetch.Trees:
     """Returns what a machine is made of; no version stands for the host's release.
 
+    A kernel that was built here takes the place of Debian's.
     Where Debian's newest Xen has no device models, the one that is run is built here.
     """
-    arch, linux, xen = options.arch, options.linux, options.xen
+    arch, version, xen = options.arch, options.linux, options.xen
+    linux = built
+    if linux is None:
+        linux = _linux(version, arch) if version else fetch.tree(fetch.linux(arch))
     found = fetch.Trees(
         arch,
-        _linux(linux, arch) if linux else fetch.tree(fetch.linux(arch)),
+        linux,
         fetch.tree(fetch.xen(arch), xen_release(xen)),
     )
     if xen != hypervisor.VERSION or not arch.xen_config:
