@@ -133,9 +133,6 @@ PARTS: Mapping[str, Sequence[Check]] = {
 }
 DEFAULT = ("guests", "domu", "hvm")
 END = (Check("no_domain_is_left"),)
-# How often they are run at most.
-TRIES = 3
-EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
 LOGS = Check("logs")
 
 
@@ -278,16 +275,6 @@ def splats(sections: programs.Sections) -> list[str]:
     return found
 
 
-def emulator_failed(log: str) -> bool:
-    """Tells whether a guest may have died of QEMU's emulated SVM.
-
-    Now and then that lets a guest run with Xen's own registers, on any driver, or
-    have a fault where it neither reads nor writes: to Xen, a triple fault. Linux
-    itself ends in a panic.
-    """
-    return bool(EMULATOR_FAULT.search(log))
-
-
 def _once(
     options: machine.Options,
     chosen: Sequence[Check],
@@ -329,10 +316,7 @@ def _once(
 def run(
     options: machine.Options, parts: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the checks with one driver, in one boot; the toolstack is Xen's.
-
-    Where the emulated processor may have failed they are run again.
-    """
+    """Runs the checks with one driver, in one boot; the toolstack is Xen's."""
     if options.arch is not arch.AMD64:
         raise Failure(
             Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
@@ -344,13 +328,5 @@ def run(
     image = images.make(trees)
     modules = build.modules(trees).modules() if options.driver == "ours" else []
     load = _load(trees, tools, image, modules)
-    for left in reversed(range(TRIES)):
-        total, verdict = _once(options, chosen, image, load)
-        log = verdict.log.read_text(encoding="utf-8", errors="replace")
-        if not (left and total.failed and emulator_failed(log)):
-            break
-        host.say(
-            "a guest had a triple fault, which QEMU's emulated SVM causes now and then "
-            f"({verdict.log}): once more, from the start"
-        )
+    total, verdict = suite.repeat(lambda: _once(options, chosen, image, load))
     return total, [] if verdict.status is Status.GOOD else [verdict.failure()]

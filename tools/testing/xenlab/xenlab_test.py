@@ -881,6 +881,29 @@ class SuiteTest(unittest.TestCase):
             with self.assertRaises(Failure):
                 suite.choose(directory, ["c_test"])
 
+    def test_the_emulated_processors_failure_is_known(self) -> None:
+        log = "  9.48 (XEN) d26v1 {} - invoking HVM shutdown action 1\n"
+        self.assertTrue(suite.emulator_failed(log.format("Triple fault")))
+        self.assertFalse(suite.emulator_failed(log.format("Domain 26 crashed")))
+
+    def test_it_is_no_reason_to_fail(self) -> None:
+        bad, good = ktap.Counts(failed=1), ktap.Counts(passed=1)
+        for fault, outcomes, runs in (
+            ("", [bad, good], 1),
+            ("(XEN) d0v1 Triple fault", [bad, good], 2),
+            ("(XEN) d0v1 Triple fault", [good], 1),
+            ("(XEN) d0v1 Triple fault", [bad] * 4, suite.TRIES),
+        ):
+            with tempfile.TemporaryDirectory() as scratch:
+                log = Path(scratch) / "log"
+                log.write_text(fault, encoding="utf-8")
+                verdict = machine.Verdict(Status.GOOD, "", log)
+                once = mock.Mock(side_effect=[(counts, verdict) for counts in outcomes])
+                with mock.patch.object(host, "say"):
+                    counts, _ = suite.repeat(once)
+            self.assertEqual(once.call_count, runs)
+            self.assertEqual(counts, outcomes[runs - 1])
+
     def test_skips_by_what_the_versions_lack(self) -> None:
         auto = "ours-auto-translated"
         for chosen, pvh, built, more in (
@@ -1113,11 +1136,6 @@ class ToolstackTest(unittest.TestCase):
         sections = programs.Sections()
         sections.all.append(programs.Section(toolstack.LOGS.name, logs, 0))
         self.assertEqual(toolstack.splats(sections), [splat])
-
-    def test_the_emulated_processors_failure_is_known(self) -> None:
-        log = "  9.48 (XEN) d26v1 {} - invoking HVM shutdown action 1\n"
-        self.assertTrue(toolstack.emulator_failed(log.format("Triple fault")))
-        self.assertFalse(toolstack.emulator_failed(log.format("Domain 26 crashed")))
 
     def test_a_tree_goes_where_the_links_point(self) -> None:
         with tempfile.TemporaryDirectory() as name:
