@@ -36,6 +36,9 @@
 
 #define MAX_SAMPLES	1000
 
+/* What the last level of page tables maps, with pages of 4 KiB. */
+#define PAGE_TABLE_REACH	(2UL << 20)
+
 #define MODULE		"test_xen_dm_op"
 #define PARAMETERS	"/sys/module/" MODULE "/parameters/"
 
@@ -115,7 +118,7 @@ static xendevicemodel_handle *dmod;
 static xen_pfn_t *frames;
 static int *errors;
 static unsigned int nr_frames;
-static void *addr;
+static void *addr, *place;
 
 /* A device-model operation that reads a second buffer, of 64 KiB in all. */
 #define NR_EXTENTS	4096
@@ -228,9 +231,30 @@ static int mark_dirty(void)
 	return result(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &arg));
 }
 
+/*
+ * Where mappings go: behind a page at the start of a page table, with room up to
+ * what else is mapped.  How many page tables a mapping takes must not depend on
+ * where the kernel happens to put it.
+ */
+static int set_up_place(void)
+{
+	size_t room = 2 * (size_t)MOST_FRAMES * PAGE;
+	char *found = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			   -1, 0);
+
+	if (found == MAP_FAILED || munmap(found, room))
+		return -errno;
+	found += -(uintptr_t)found % PAGE_TABLE_REACH;
+	found = mmap(found, PAGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
+	place = found + PAGE;
+	return found == MAP_FAILED ? -errno : 0;
+}
+
 static int make_mapping(void)
 {
-	addr = mmap(NULL, (size_t)nr_frames * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	addr = mmap(place, (size_t)nr_frames * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
 	return addr == MAP_FAILED ? -errno : 0;
 }
 
@@ -534,6 +558,7 @@ static void set_up(void)
 	check("libxenctrl", xch ? 0 : -errno);
 	dmod = xendevicemodel_open(NULL, 0);
 	check("libxendevicemodel", dmod ? 0 : -errno);
+	check("memory", set_up_place());
 	domain = domain_create(DOMAIN_HVM, VCPUS);
 	check("a domain", domain);
 	dom = domain;
