@@ -21,7 +21,7 @@ from failure import Failure, Status
 SKIPS = Path(__file__).resolve().parent / "skips"
 
 # How often tests are run at most.
-TRIES = 3
+TRIES = 5
 EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
 
 
