@@ -32,8 +32,8 @@
 /* They are searched in an interrupt. */
 #define MAX_DOORBELLS 1024
 
-#define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u64))
-static_assert(SLOT_WORDS == 4);
+/* 32 bits, which every architecture reads at once. */
+#define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u32))
 
 /**
  * struct doorbell - An eventfd and the write that signals it.
@@ -95,15 +95,15 @@ struct reader {
 /* Each word is read once: what is checked is what is used. */
 static struct ioreq read_slot(struct ioreq *slot)
 {
-	u64 *shared = (u64 *)slot;
-	u64 words[SLOT_WORDS];
+	u32 *shared = (u32 *)slot;
+	u32 words[SLOT_WORDS];
 	struct ioreq request;
+	unsigned int i = SLOT_WORDS - 1;
 
-	/* Xen writes the state last. */
-	words[3] = virt_load_acquire(&shared[3]);
-	words[2] = READ_ONCE(shared[2]);
-	words[1] = READ_ONCE(shared[1]);
-	words[0] = READ_ONCE(shared[0]);
+	/* Xen writes the state, which is in the last one, last. */
+	words[i] = virt_load_acquire(&shared[i]);
+	while (i--)
+		words[i] = READ_ONCE(shared[i]);
 	memcpy(&request, words, sizeof(request));
 	return request;
 }
