@@ -375,7 +375,7 @@ static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 	if (err)
 		return err;
 
-	doorbell = kzalloc(sizeof(*doorbell), GFP_KERNEL_ACCOUNT);
+	doorbell = kzalloc_obj(*doorbell, GFP_KERNEL_ACCOUNT);
 	if (!doorbell)
 		return -ENOMEM;
 

@@ -157,7 +157,7 @@ static struct irqfd *create(const struct privcmd_irqfd *req)
 	if (req->size < offsetof(struct xen_dm_op, u))
 		return ERR_PTR(-EINVAL);
 
-	irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
+	irqfd = kzalloc_obj(*irqfd, GFP_KERNEL_ACCOUNT);
 	if (!irqfd)
 		return ERR_PTR(-ENOMEM);
 

@@ -349,7 +349,7 @@ int privcmd_mapping_own(struct vm_area_struct *vma)
 	if (vma->vm_private_data != &borrows_nothing)
 		return 0;
 
-	mapping = kvzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	mapping = kvzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
 	if (!mapping)
 		return -ENOMEM;
 
