@@ -102,7 +102,9 @@ AMD64 = Architecture(
         *("-global", "virtio-pci.disable-legacy=on"),
         *("-global", "virtio-device.iommu_platform=on"),
     ),
-    xen_options="console=com1",
+    # With the default scheduler, credit2, all processors at times stay idle for good
+    # while vCPUs wait to run; whether Xen's or QEMU's fault, is not known.
+    xen_options="console=com1 sched=credit",
     xen_config="",
     kernel_options="earlyprintk=xen",
     boot=_modules,
