@@ -350,16 +350,14 @@ def _try(
 
 
 def run(
-    options: machine.Options, wanted: Sequence[str], without: str | None = None
+    options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Tries the wanted mutants of an architecture, or all of them."""
-    if without is not None and not (build.SELFTESTS / f"{without}.c").is_file():
-        raise Failure(Status.USAGE, f"--without {without}: there is no such test program")
     total = ktap.Counts()
     failures: list[Failure] = []
     by_linux: dict[str, list[Mutant]] = {}
     for mutant in choose(wanted):
-        if mutant.arch == options.arch.name and without not in mutant.programs:
+        if mutant.arch == options.arch.name:
             by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
     for linux, chosen in by_linux.items():
         counts, more = _try(replace(options, linux=linux), chosen)

@@ -242,7 +242,7 @@ def _mutants(args: argparse.Namespace) -> int:
     total = ktap.Counts()
     failures: list[Failure] = []
     for options in _each_arch(args):
-        counts, more = mutants.run(options, args.name, args.without)
+        counts, more = mutants.run(options, args.name)
         total += counts
         failures += more
     return _close(total, failures)
@@ -595,11 +595,6 @@ def _parser() -> argparse.ArgumentParser:
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400, BOTH)
     command.add_argument("name", nargs="*", help="mutants (default: all)")
-    command.add_argument(
-        "--without",
-        metavar="PROGRAM",
-        help="leave out those that this test program has to notice",
-    )
 
     command = add(
         "matrix", _matrix, "run the selftests on every kernel and every Xen"
