@@ -8,18 +8,12 @@
  */
 
 #include "kselftest.h"
+#include "modules.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
-#define XENFS		"/proc/xen"
 
 /* What is younger is never reported. */
 #define MIN_AGE_SECONDS	5
@@ -58,28 +52,14 @@ static bool nothing_leaked(void)
 	return scan() && scan() && nothing_found();
 }
 
-static bool unload(const char *name)
-{
-	if (!syscall(SYS_delete_module, name, O_NONBLOCK))
-		return true;
-	ksft_print_msg("%s stays: %s\n", name, strerror(errno));
-	return false;
-}
-
 static bool unload_modules(void)
 {
-	if (umount(XENFS))
-		ksft_print_msg("%s stays mounted: %s\n", XENFS, strerror(errno));
-	return unload("xenfs") && unload("xen_privcmd");
-}
+	int ret = unload_xenfs();
 
-static bool load_modules(void)
-{
-	return !system("modprobe xen-privcmd && modprobe xenfs") &&
-	       !mount("xenfs", XENFS, "xenfs", 0, NULL) &&
-	       !access("/dev/xen/privcmd", R_OK | W_OK) &&
-	       !access("/dev/xen/hypercall", R_OK | W_OK) &&
-	       !access(XENFS "/privcmd", R_OK | W_OK);
+	ret = ret ?: unload_module("xen_privcmd");
+	if (ret)
+		ksft_print_msg("%s\n", strerror(-ret));
+	return !ret;
 }
 
 int main(void)
