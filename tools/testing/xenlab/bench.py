@@ -320,7 +320,7 @@ class Lab:
         verdict = machine.boot(
             options,
             self.image,
-            machine.Load(suite.modules(options.driver, self.built), files),
+            machine.Load(suite.modules(options.driver, self.trees, self.built), files),
             command,
             output.extend,
             "bench",

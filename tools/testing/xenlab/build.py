@@ -67,6 +67,26 @@ def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> st
     return host.command(what, [*words, jobs, *arguments], env=clean)
 
 
+def external(
+    what: str, trees: fetch.Trees, directory: Path, *arguments: str
+) -> None:
+    """Builds the modules of a directory; the kernel's xenfs must load with them."""
+    headers = fetch.kernel_headers(trees.linux)
+    make(
+        what,
+        trees.arch.cross,
+        *("-C", str(headers), f"M={directory}", *arguments),
+        *("CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"),
+    )
+    host.command(
+        "comparing checksums",
+        [
+            *("sh", str(Path(__file__).resolve().parent / "check-symvers")),
+            *(str(headers), str(directory / "Module.symvers")),
+        ],
+    )
+
+
 def modules(
     trees: fetch.Trees,
     source: Path = host.REPO,

@@ -83,7 +83,7 @@ def run(
     for names in boots(suite.names(directory), wanted, choice):
         files = cpio.Archive()
         suite.put(files, directory, built)
-        load = machine.Load(suite.modules("ours", built), files)
+        load = machine.Load(built.modules(), files)
         counts, failure = suite.run_programs(
             options, trees, load, names, permitted, limit
         )

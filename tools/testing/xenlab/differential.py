@@ -103,7 +103,7 @@ def _record(options: machine.Options) -> Record:
     verdict = machine.boot(
         options,
         images.make(trees),
-        machine.Load(suite.modules(options.driver, built), files),
+        machine.Load(suite.modules(options.driver, trees, built), files),
         PROGRAM,
         output.extend,
         "differential",

@@ -188,6 +188,21 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
+def unpack(archive: Path, parts: Sequence[str], target: Path) -> Path:
+    """Unpacks parts of a source archive, without the directory they are in."""
+    shutil.rmtree(target, ignore_errors=True)
+    directory(target)
+    command(
+        f"unpacking {archive.name}",
+        [
+            *(tool("tar"), "-xf", str(archive), "-C", str(target)),
+            *("--strip-components=1", "--wildcards", "--no-wildcards-match-slash"),
+            *(f"*/{part}" for part in parts),
+        ],
+    )
+    return target
+
+
 def die_with_parent() -> None:
     """In a child before exec: the kernel kills it when xenlab itself is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

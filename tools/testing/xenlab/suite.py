@@ -15,6 +15,7 @@ import kmod
 import ktap
 import machine
 import programs
+import stock
 import versions
 from failure import Failure, Status
 
@@ -73,7 +74,9 @@ def put(files: cpio.Archive, directory: Path, built: build.Built) -> None:
     files.copy(f"{programs.DIRECTORY}/{test_module.name}", test_module)
 
 
-def modules(driver: str, built: build.Built) -> list[kmod.Module]:
+def modules(
+    driver: str, trees: fetch.Trees, built: build.Built
+) -> list[kmod.Module]:
     """Returns the modules that dom0 gets for the tests.
 
     The stock driver runs beside our xen-dm-op, which the test module needs.
@@ -81,7 +84,8 @@ def modules(driver: str, built: build.Built) -> list[kmod.Module]:
     ours = built.modules()
     if driver == "ours":
         return ours
-    return [module for module in ours if module.name != "xen_privcmd"]
+    beside = [module for module in ours if module.name != "xen_privcmd"]
+    return beside + stock.modules(driver, trees)
 
 
 def show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Counts:
@@ -206,7 +210,7 @@ def run_driver(
     permitted = permitted_skips(options, trees)
     files = cpio.Archive()
     put(files, directory, built)
-    load = machine.Load(modules(options.driver, built), files)
+    load = machine.Load(modules(options.driver, trees, built), files)
     print(f"driver {options.driver} on {options.arch.name}:", flush=True)
     return run_programs(options, trees, load, chosen, permitted, limit)
 

@@ -55,26 +55,11 @@ EXPECTED = {
 }
 
 
-def _unpack(archive: Path, parts: Sequence[str], target: Path) -> Path:
-    """Unpacks parts of a source archive, without the directory they are in."""
-    shutil.rmtree(target, ignore_errors=True)
-    host.directory(target)
-    host.command(
-        f"unpacking {archive.name}",
-        [
-            *(host.tool("tar"), "-xf", str(archive), "-C", str(target)),
-            *("--strip-components=1", "--wildcards", "--no-wildcards-match-slash"),
-            *(f"*/{part}" for part in parts),
-        ],
-    )
-    return target
-
-
 def kernel_modules(trees: fetch.Trees) -> build.Built:
     """Builds the kernel's own driver with the patch, as modules."""
     version = ".".join(fetch.kernel_version(trees.linux).split(".")[:2])
     archive = fetch.only(fetch.tree(kernel.source(version)), "linux-source-*.tar.xz")
-    source = _unpack(archive, KERNEL_PARTS, SCRATCH / "linux")
+    source = host.unpack(archive, KERNEL_PARTS, SCRATCH / "linux")
     output = SCRATCH / "modules"
     shutil.rmtree(output, ignore_errors=True)
     upstream.kernel(source).apply(output)
@@ -86,20 +71,7 @@ def kernel_modules(trees: fetch.Trees) -> build.Built:
     shadow = output / "shadow/linux/compat.h"
     host.directory(shadow.parent)
     shadow.write_text(SHADOW, encoding="utf-8")
-    headers = fetch.kernel_headers(trees.linux)
-    build.make(
-        "building the kernel's driver with the patch",
-        trees.arch.cross,
-        *("-C", str(headers), f"M={output}", "W=1e", "CONFIG_DEBUG_INFO_BTF_MODULES="),
-        "modules",
-    )
-    host.command(
-        "comparing checksums",
-        [
-            *("sh", str(Path(__file__).resolve().parent / "check-symvers")),
-            *(str(headers), str(output / "Module.symvers")),
-        ],
-    )
+    build.external("building the kernel's driver with the patch", trees, output, "W=1e")
     shutil.copy(output / tests / f"{build.TEST_MODULE}.ko", output)
     return build.Built(output)
 
@@ -109,7 +81,7 @@ def library(trees: fetch.Trees) -> Path:
     packed = SCRATCH / "xen-source"
     shutil.rmtree(packed, ignore_errors=True)
     archive = fetch.source("xen", host.suite(), host.directory(packed))
-    source = _unpack(archive, XEN_PARTS, SCRATCH / "xen")
+    source = host.unpack(archive, XEN_PARTS, SCRATCH / "xen")
     output = SCRATCH / "library"
     shutil.rmtree(output, ignore_errors=True)
     upstream.xen(source).apply(output)
@@ -192,7 +164,7 @@ def _run_library(
     verdict = machine.boot(
         options,
         images.make(trees),
-        machine.Load(suite.modules(options.driver, built), files),
+        machine.Load(suite.modules(options.driver, trees, built), files),
         programs.script(["dm_nr_vcpus_test"])
         + f"\n{programs.begin('trace')}\n{TRACE}\n{programs.end()}",
         sections,
@@ -213,7 +185,7 @@ def _run_kernel(
     directory = build.selftests(trees)
     files = cpio.Archive()
     suite.put(files, directory, built)
-    load = machine.Load(suite.modules(options.driver, built), files)
+    load = machine.Load(suite.modules(options.driver, trees, built), files)
     permitted = suite.permitted_skips(options, trees)
     return suite.run_programs(options, trees, load, TESTS, permitted)
 

@@ -26,6 +26,7 @@ import image as images
 import ktap
 import machine
 import programs
+import stock
 import suite
 import versions
 from failure import MEANING, Failure, Status
@@ -90,10 +91,10 @@ def _load(args: argparse.Namespace, trees: fetch.Trees) -> machine.Load:
         directory = build.selftests(trees)
         built = build.modules(trees)
         suite.put(files, directory, built)
-        return machine.Load(suite.modules(args.driver, built), files)
+        return machine.Load(suite.modules(args.driver, trees, built), files)
     if args.driver == "ours":
         return machine.Load(build.modules(trees).modules(), files)
-    return machine.Load((), files)
+    return machine.Load(stock.modules(args.driver, trees), files)
 
 
 def _sink(data: bytes) -> None:
@@ -370,7 +371,8 @@ def _add_machine(
             "--driver",
             choices=drivers,
             default="ours",
-            help="the privcmd module: ours, or stock, the distribution's",
+            help="the privcmd module: ours, or stock, the distribution's; "
+            f"{stock.EVENTFDS} is that with XEN_PRIVCMD_EVENTFD, built here",
         )
     parser.add_argument(
         "--accel",
@@ -478,7 +480,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("run", _run, "boot, run a shell command in dom0, power off")
-    _add_machine(command, ("ours", "stock"), 120)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS), 120)
     _add_files(command)
     command.add_argument(
         "command",
@@ -488,11 +490,11 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("shell", _shell, "boot with a shell in dom0 on this terminal")
-    _add_machine(command, ("ours", "stock"), 3600)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS), 3600)
     _add_files(command)
 
     command = add("test", _test, "build the selftests and run them in dom0")
-    _add_machine(command, ("ours", "stock", "both"), 600)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS, "both"), 600)
     command.add_argument("program", nargs="*", help="test programs (default: all)")
 
     command = add(

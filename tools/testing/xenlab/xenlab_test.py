@@ -37,6 +37,7 @@ import mutants
 import overlay
 import overlay_test
 import programs
+import stock
 import suite
 import toolstack
 import upstream
@@ -508,6 +509,20 @@ class OverlayTestTest(unittest.TestCase):
         self.assertEqual(
             overlay_test.fragment(text), "CONFIG_PCI=y\n" + overlay_test.BUILTIN
         )
+
+
+class StockTest(unittest.TestCase):
+    """Debian's driver with eventfds."""
+
+    def test_another_kernel_has_none(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            (tree / "boot").mkdir()
+            (tree / "boot/vmlinuz-6.1.0-56-amd64").touch()
+            trees = fetch.Trees(arch.AMD64, tree, tree)
+            self.assertEqual(stock.modules("stock", trees), [])
+            with self.assertRaisesRegex(Failure, "not for 6.1.0.*: add --kernel 6.12"):
+                stock.modules("stock-eventfds", trees)
 
 
 class KmodTest(unittest.TestCase):

@@ -36,7 +36,7 @@ static inline bool on_stock_driver(void)
 {
 	const char *driver = getenv("PRIVCMD_DRIVER");
 
-	return driver && !strcmp(driver, "stock");
+	return driver && !strncmp(driver, "stock", strlen("stock"));
 }
 
 /* Whether the hypervisor has the operations of DM_OP at all. */
