@@ -70,7 +70,7 @@ XEN_CRASH = re.compile(
 
 # After one of these nothing more comes of the machine. The last is QEMU's own.
 THE_END = re.compile(
-    r"\bReboot in five seconds\b|\bHardware Dom0 (crashed|halted)\b"
+    r"\bReboot in five seconds\b|\bHardware Dom0 (crashed|halted|shutdown: rebooting)\b"
     r"|^KVM internal error\b"
 )
 

@@ -202,6 +202,10 @@ class ConsoleTest(unittest.TestCase):
         self.assertEqual(result.between("start", "end"), ["two", "three"])
         self.assertEqual(result.between("none", "end"), [])
 
+    def test_nothing_comes_of_a_machine_that_starts_anew(self) -> None:
+        result = self.feed(b"one\n(XEN) Hardware Dom0 shutdown: rebooting machine\n")
+        self.assertEqual(result.end, 1)
+
     def test_markers_are_those_of_dom0(self) -> None:
         text = image.INIT.read_text(encoding="utf-8")
         for marker in (machine.COMMAND_STARTS, machine.COMMAND_ENDED):
