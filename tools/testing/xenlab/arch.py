@@ -32,6 +32,19 @@ def _modules(boot: Boot) -> list[str]:
     ]
 
 
+# QEMU emulates all processors in one thread. With a thread each on a busy host, what
+# should wake a processor comes late or never, whether by QEMU 7.2's fault or by Xen's:
+# a guest and dom0 that wait for each other all the time are several times slower, and
+# an arm64 machine may stand still. But only then do the processors run at once.
+SINGLE_THREAD = "tcg-single"
+
+# What QEMU is told, by the name that they have here.
+ACCELERATORS: Mapping[str, str] = {
+    "tcg": "tcg",
+    SINGLE_THREAD: "tcg,thread=single",
+    "kvm": "kvm",
+}
+
 # Where the kernel lies for Xen: in the first GiB of memory, above what QEMU
 # puts there itself. Xen asks for a multiple of 2 MiB.
 _GUEST_BASE = 0x49000000
@@ -94,7 +107,7 @@ AMD64 = Architecture(
     linker="lib64",
     qemu="qemu-system-x86_64",
     machine="q35",
-    cpus={"tcg": "qemu64,+svm,+npt", "kvm": "host"},
+    cpus={"tcg": "qemu64,+svm,+npt", SINGLE_THREAD: "qemu64,+svm,+npt", "kvm": "host"},
     options=("-no-reboot",),
     # dom0's addresses are not the machine's, but for a device behind the IOMMU.
     pvh_options=(
@@ -121,7 +134,7 @@ ARM64 = Architecture(
     qemu="qemu-system-aarch64",
     machine="virt,virtualization=on,gic-version=3",
     # It has 32-bit user space.
-    cpus={"tcg": "cortex-a57"},
+    cpus={"tcg": "cortex-a57", SINGLE_THREAD: "cortex-a57"},
     options=(),
     pvh_options=(),
     xen_options="console=dtuart",

@@ -18,7 +18,7 @@ import cpio
 import host
 import image as images
 import kmod
-from arch import AMD64, ARM64, Architecture, Boot, escape
+from arch import ACCELERATORS, AMD64, ARM64, Architecture, Boot, escape
 from console import Console, open_log
 from failure import Failure, Status
 
@@ -142,7 +142,7 @@ def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[st
     kernel = options.kernel or image.kernel
     return [
         host.tool(arch.qemu),
-        *("-accel", options.accel),
+        *("-accel", ACCELERATORS[options.accel]),
         *("-machine", arch.machine),
         *("-cpu", arch.cpus[options.accel]),
         *("-m", str(OTHER_MEMORY + options.memory)),

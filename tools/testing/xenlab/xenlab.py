@@ -376,9 +376,10 @@ def _add_machine(
         )
     parser.add_argument(
         "--accel",
-        choices=("tcg", "kvm"),
+        choices=tuple(arch.ACCELERATORS),
         default="tcg",
-        help="kvm needs nested virtualisation",
+        help="tcg-single is for guests that wait for dom0 all the time; kvm needs "
+        "nested virtualisation",
     )
     parser.add_argument(
         "--timeout",

@@ -625,6 +625,7 @@ class ArchTest(unittest.TestCase):
         self.assertEqual(len(loaders), 2)
         self.assertIn("/a,,b,bootargs=console=hvc0 ", loaders[0])
         self.assertTrue(loaders[0].endswith("c,,d"))
+        self.assertIn("tcg,thread=single", self.command("arm64", arch.SINGLE_THREAD))
         # The kernel takes two pages of 2 MiB.
         self.assertTrue(loaders[1].startswith("guest-loader,addr=0x49400000,initrd="))
 
