@@ -4,7 +4,7 @@
  * starts them, in real mode at the start of the program's first page.
  */
 
-#include "layout.h"
+#include "../layout.h"
 
 #define LOCAL_APIC_ID	0xfee00020
 #define CODE		0x08
