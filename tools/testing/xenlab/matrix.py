@@ -17,7 +17,7 @@ import ktap
 import machine
 import suite
 import versions
-from arch import ALL
+from arch import ALL, SINGLE_THREAD
 from failure import Failure, Status
 
 RESULTS = host.BUILD / "matrix.json"
@@ -43,7 +43,12 @@ class Row:
     def options(self, common: machine.Options) -> machine.Options:
         """Returns the row's own options."""
         return replace(
-            common, arch=ALL[self.arch], linux=self.linux, xen=self.xen, pvh=self.pvh
+            common,
+            arch=ALL[self.arch],
+            accel=SINGLE_THREAD if self.arch == "arm64" else common.accel,
+            linux=self.linux,
+            xen=self.xen,
+            pvh=self.pvh,
         )
 
 

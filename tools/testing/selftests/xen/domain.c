@@ -119,6 +119,8 @@ static void configure(struct xen_domctl_createdomain *config, enum domain_type t
 		return;
 	config->flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
 	config->arch.gic_version = XEN_DOMCTL_CONFIG_GIC_NATIVE;
+	/* From number 32 on. */
+	config->arch.nr_spis = 64;
 }
 
 /* There is one kind, which stands for both of those that are not PV. */
@@ -128,12 +130,20 @@ bool domain_can_be(enum domain_type type)
 }
 
 /*
- * For page tables, for which a domain has no memory on Xen 4.20.  If this fails
- * where it is needed, what follows does too.
+ * For page tables, for which a domain has no memory on Xen 4.20; and a domain
+ * with memory stays a 32-bit one.  If this fails where it is needed, what follows
+ * does too.
  */
 static void prepare_memory(xc_interface *xch, domid_t domid)
 {
+	struct xen_domctl mode = {
+		.cmd = XEN_DOMCTL_set_address_size,
+		.domain = domid,
+		.u.address_size.size = 64,
+	};
+
 	xc_set_paging_mempool_size(xch, domid, 1 << 20);
+	xc_domctl(xch, &mode);
 }
 
 #endif

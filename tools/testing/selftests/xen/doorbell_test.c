@@ -24,15 +24,21 @@
 /* When no interrupt and no signal comes any more. */
 #define LATE_US		20000
 
-/* The interrupt of the vector that the guest counts, on one of its vCPUs. */
-static struct xen_dm_op msi_to(unsigned int vcpu)
+/* The interrupt that the guest counts, on one of its vCPUs. */
+static struct xen_dm_op interrupt_of(unsigned int vcpu)
 {
 	return (struct xen_dm_op) {
+#ifdef __x86_64__
 		.op = XEN_DMOP_inject_msi,
 		.u.inject_msi = {
 			.addr = 0xfee00000 | 2 * vcpu << 12,
-			.data = GUEST_VECTOR,
+			.data = GUEST_INTERRUPT,
 		},
+#else
+		/* Of an edge; there is no need to lower the line again. */
+		.op = XEN_DMOP_set_irq_level,
+		.u.set_irq_level = { .irq = GUEST_INTERRUPT + vcpu, .level = 1 },
+#endif
 	};
 }
 
@@ -182,6 +188,8 @@ FIXTURE_SETUP(interrupt)
 {
 	if (!has_eventfds())
 		SKIP_FIXTURE(return, NO_EVENTFDS);
+	if (!has_device_models())
+		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
 	ASSERT_EQ(0, machine_create(&self->machine, GUEST_TAKES_INTERRUPTS));
 	for (unsigned int i = 0; i < VCPUS; i++)
 		self->events[i] = new_eventfd();
@@ -202,7 +210,7 @@ FIXTURE_TEARDOWN(interrupt)
 
 static int raise_on(const struct machine *machine, int fd, int eventfd, unsigned int vcpu)
 {
-	struct xen_dm_op op = msi_to(vcpu);
+	struct xen_dm_op op = interrupt_of(vcpu);
 
 	return irqfd(fd, machine->guest.dom, eventfd, &op, sizeof(op));
 }
@@ -342,6 +350,8 @@ FIXTURE_SETUP(doorbell)
 {
 	if (!has_eventfds())
 		SKIP_FIXTURE(return, NO_EVENTFDS);
+	if (!has_device_models())
+		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
 	ASSERT_EQ(0, machine_create(&self->machine, GUEST_RINGS_DOORBELLS));
 	for (unsigned int i = 0; i < QUEUES; i++)
 		self->events[i] = new_eventfd();
@@ -657,7 +667,7 @@ FIXTURE_TEARDOWN(sample)
 TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 {
 	const unsigned int rounds = 200;
-	char address[16], vector[16];
+	char address[16], interrupt[16];
 	int pipes[2], status;
 	unsigned int taken;
 	struct guest guest;
@@ -666,6 +676,8 @@ TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 
 	if (!has_eventfds())
 		SKIP(return, NO_EVENTFDS);
+	if (!has_device_models())
+		SKIP(return, NO_DEVICE_MODELS);
 	ASSERT_EQ(0, guest_create(&guest, 2));
 	guest.orders->start[1] = 1;
 	guest.orders->work[0] = GUEST_TAKES_INTERRUPTS;
@@ -674,7 +686,7 @@ TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 	guest.orders->queues = 1;
 	guest.orders->rounds = rounds;
 	snprintf(address, sizeof(address), "%#x", DEVICE);
-	snprintf(vector, sizeof(vector), "%d", GUEST_VECTOR);
+	snprintf(interrupt, sizeof(interrupt), "%d", GUEST_INTERRUPT);
 
 	ASSERT_EQ(0, pipe(pipes));
 	child = fork();
@@ -684,7 +696,7 @@ TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 		close(pipes[0]);
 		close(pipes[1]);
 		execl(path_beside_program("doorbell"), "doorbell", guest.text, address,
-		      vector, NULL);
+		      interrupt, NULL);
 		_exit(127);
 	}
 	close(pipes[1]);

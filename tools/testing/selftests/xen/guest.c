@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Domains that run: the guest of guest/, which uses an emulator's device.
+ * Domains that run: the guest of guest/.
  */
 
 #include <errno.h>
@@ -42,6 +42,8 @@ static int load_program(void *addr)
 	close(fd);
 	return ret;
 }
+
+#ifdef __x86_64__
 
 /* Sets vCPU 0's registers; the other vCPUs wait for SIPI. */
 static int set_registers(xc_interface *xch, domid_t dom)
@@ -95,6 +97,25 @@ static int set_registers(xc_interface *xch, domid_t dom)
 	return ret;
 }
 
+#else
+
+/* Sets vCPU 0's registers; the other vCPUs wait for PSCI. */
+static int set_registers(xc_interface *xch, domid_t dom)
+{
+	vcpu_guest_context_any_t context = {
+		.c = {
+			.flags = VGCF_online,
+			.user_regs.pc64 = GUEST_START,
+			.user_regs.cpsr = PSR_GUEST64_INIT,
+			.sctlr = SCTLR_GUEST_INIT,
+		},
+	};
+
+	return xc_vcpu_setcontext(xch, dom, 0, &context) ? -errno : 0;
+}
+
+#endif
+
 static int map_memory(struct guest *guest, const xen_pfn_t *frames)
 {
 	guest->fmem = xenforeignmemory_open(NULL, 0);
@@ -129,6 +150,9 @@ int guest_create(struct guest *guest, unsigned int vcpus)
 	ret = ret ?: map_memory(guest, frames);
 	ret = ret ?: load_program(guest->memory + GUEST_START);
 	ret = ret ?: set_registers(xch, guest->dom);
+	/* On Arm the first instructions are not read through the cache. */
+	if (!ret && xc_domain_cacheflush(xch, guest->dom, 0, PAGES))
+		ret = -errno;
 	xc_interface_close(xch);
 	if (ret)
 		return ret;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Domains that run: the guest of guest/, which uses an emulator's device.
+ * Domains that run: the guest of guest/.
  */
 
 #ifndef SELFTESTS_XEN_GUEST_H

@@ -94,7 +94,7 @@ TEST_F(unload, waits_for_a_mapping)
 /* Says its domain, then how often the guest has rung; does not come back. */
 static void serve_doorbells(int output)
 {
-	char address[16], vector[16];
+	char address[16], interrupt[16];
 	struct guest guest;
 
 	dup2(output, STDOUT_FILENO);
@@ -109,12 +109,14 @@ static void serve_doorbells(int output)
 	printf("%d\n", guest.dom);
 	fflush(stdout);
 	snprintf(address, sizeof(address), "%#x", DEVICE);
-	snprintf(vector, sizeof(vector), "%d", GUEST_VECTOR);
+	snprintf(interrupt, sizeof(interrupt), "%d", GUEST_INTERRUPT);
 	if (!fork()) {
 		execl(path_beside_program("doorbell"), "doorbell", guest.text, address,
-		      vector, NULL);
+		      interrupt, NULL);
 		_exit(127);
 	}
+	/* What is accessed on Arm before it is there is a fault. */
+	sleep(2);
 	if (guest_run(&guest))
 		_exit(2);
 	for (;;)
@@ -141,6 +143,8 @@ TEST_F_TIMEOUT(unload, waits_for_doorbells_and_interrupts, TIME_LIMIT)
 		SKIP(return, "%s", self->needed);
 	if (!has_eventfds())
 		SKIP(return, NO_EVENTFDS);
+	if (!has_device_models())
+		SKIP(return, NO_DEVICE_MODELS);
 	ASSERT_EQ(0, pipe2(pipes, O_CLOEXEC));
 	child = fork();
 	if (!child) {

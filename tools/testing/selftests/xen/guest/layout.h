@@ -9,6 +9,7 @@
 
 /* The program.  SIPI names the start as a number of pages of 4 KiB. */
 #define GUEST_START	0x08000
+/* Where x86's vCPU 0 starts, which needs no SIPI. */
 #define GUEST_ENTRY	0x08040
 #define GUEST_ORDERS	0x10000
 #define GUEST_REPORTS	0x11000
@@ -18,10 +19,16 @@
 
 #define GUEST_MAX_VCPUS	128
 
+/* Arm: where Xen has the distributor of GICv3. */
+#define GUEST_GICD	0x03001000
+
 #ifndef __ASSEMBLER__
 
-/* The vector of the interrupts that it counts. */
-#define GUEST_VECTOR	0x40
+/*
+ * The interrupts that it counts.  x86: the vector, on each vCPU; Arm: vCPU 0's SPI,
+ * which the other vCPUs' follow.
+ */
+#define GUEST_INTERRUPT	0x40
 
 enum guest_work {
 	GUEST_USES_DEVICE,

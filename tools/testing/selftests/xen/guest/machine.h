@@ -24,7 +24,7 @@ void relax(void);
 /* Does not return. */
 void take_interrupts(unsigned int self);
 
-/* By ports too. */
+/* For x86 alone, whose processors have ports. */
 void use_device(unsigned int self);
 
 #endif /* SELFTESTS_XEN_GUEST_MACHINE_H */

@@ -40,9 +40,11 @@ void guest(unsigned int self)
 		start_others();
 
 	switch (orders->work[self]) {
+#ifndef __aarch64__
 	case GUEST_USES_DEVICE:
 		use_device(self);
 		break;
+#endif
 	case GUEST_RINGS_DOORBELLS:
 		ring_doorbells(self);
 		break;

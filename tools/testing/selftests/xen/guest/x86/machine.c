@@ -69,7 +69,7 @@ __attribute__((interrupt)) static void count_interrupt(void *frame)
 
 void take_interrupts(unsigned int self)
 {
-	static unsigned long long idt[GUEST_VECTOR + 1];
+	static unsigned long long idt[GUEST_INTERRUPT + 1];
 	const struct {
 		unsigned short unused;
 		unsigned short limit;
@@ -78,7 +78,7 @@ void take_interrupts(unsigned int self)
 	unsigned long long handler = (unsigned int)count_interrupt;
 
 	/* An interrupt gate for the code segment of entry.S. */
-	idt[GUEST_VECTOR] = (handler & 0xffff0000) << 32 | 0x8e0000080000 |
+	idt[GUEST_INTERRUPT] = (handler & 0xffff0000) << 32 | 0x8e0000080000 |
 			    (handler & 0xffff);
 	asm volatile("lidt %0" :: "m"(idt_pointer.limit), "m"(idt_pointer), "m"(idt));
 	store(LOCAL_APIC + SPURIOUS_VECTOR, 4, ENABLED | 0xff);
