@@ -91,6 +91,7 @@ check-deb: setup
 .PHONY: bench
 bench: setup
 	@$(XENLAB) bench
+	@$(XENLAB) bench --eventfds
 
 .PHONY: mutants
 mutants: setup

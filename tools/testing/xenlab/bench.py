@@ -14,11 +14,13 @@ import fetch
 import host
 import image as images
 import machine
+import stock
 import suite
 import versions
 from failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/bench"
+EVENTFDS = "/opt/xen-selftests/bench_eventfd"
 MEMORY = "/opt/xen-selftests/bench_memory"
 DRIVERS = ("stock", "ours")
 RESULT = host.BUILD / "bench.json"
@@ -332,12 +334,18 @@ class Lab:
             raise verdict.failure()
         return text
 
-    def measure(self, options: machine.Options) -> Record:
-        """Counts what calls cost with one driver."""
-        # The stock driver does not need the module, but the test module does.
-        command = f"modprobe xen-dm-op && {PROGRAM}"
-        return parse(self.boot(replace(options, counted=True), command))
-
+    def measure(
+        self, options: machine.Options, stock_driver: str, runs: int, command: str
+    ) -> dict[str, list[Record]]:
+        """Counts what calls cost with each driver, in several boots."""
+        records: dict[str, list[Record]] = {driver: [] for driver in DRIVERS}
+        for number in range(runs):
+            for driver in DRIVERS:
+                host.say(f"{driver}: run {number + 1} of {runs}")
+                loaded = stock_driver if driver == "stock" else driver
+                boot = replace(options, driver=loaded, counted=True)
+                records[driver].append(parse(self.boot(boot, command)))
+        return records
 
     def memory(self, options: machine.Options) -> dict[str, Memory | str]:
         """Looks at what memory calls take with one driver."""
@@ -374,13 +382,64 @@ def document(lines: Sequence[str], machine_text: str) -> str:
     return "\n".join(text) + "\n"
 
 
-def _describe(lab: Lab) -> str:
+def _describe(lab: Lab, options: machine.Options) -> str:
     xen = fetch.hypervisor(lab.trees).name
     version = re.sub(r"^xen-|-[a-z0-9]+(\.gz)?$", "", xen)
     return (
         f"Measured on {time.strftime('%Y-%m-%d')}: {lab.trees.arch.name}, Linux "
-        f"{lab.image.version} as dom0, Xen {version}, one processor of QEMU."
+        f"{lab.image.version} as {'PVH ' * options.pvh}dom0, Xen {version}, one "
+        "processor of QEMU."
     )
+
+
+def _lab(options: machine.Options) -> Lab:
+    trees = versions.trees(options)
+    return Lab(trees, build.modules(trees), build.selftests(trees), images.make(trees))
+
+
+def remarks(records: Mapping[str, Sequence[Record]], runs: int) -> list[str]:
+    """Returns the lines below the table."""
+    lines = [
+        f"left out: {driver} {line}"
+        for driver in DRIVERS
+        for line in left_out(records[driver])
+    ]
+    differing = [
+        f"not the same in all runs: {driver} {line}"
+        for driver in DRIVERS
+        for line in unequal(records[driver])
+    ]
+    same = [f"all numbers were the same in {runs} runs"] * (runs > 1)
+    return lines + (differing or same)
+
+
+def _write_document(
+    lab: Lab, options: machine.Options, what: str, lines: Sequence[str]
+) -> None:
+    name = f"{options.arch.name}{'-pvh' if options.pvh else ''}{what}.inc"
+    text = document(lines, _describe(lab, options))
+    (host.directory(DOCUMENT) / name).write_text(text, encoding="utf-8")
+
+
+def eventfds(
+    options: machine.Options, runs: int, write_document: bool, say: Callable[[str], None]
+) -> bool:
+    """Measures what eventfds cost, beside the stock driver that has them; no goals."""
+    options = replace(options, linux=stock.VERSION)
+    lab = _lab(options)
+    if not (lab.selftests / Path(EVENTFDS).name).exists():
+        raise Failure(
+            Status.USAGE,
+            f"--eventfds does not go with --arch {options.arch.name}, for which there is "
+            "no guest: leave one of them out",
+        )
+    records = lab.measure(options, stock.EVENTFDS, runs, EVENTFDS)
+    lines = show(table(records["stock"], records["ours"]))
+    for line in [*lines, *remarks(records, runs)]:
+        say(line)
+    if write_document:
+        _write_document(lab, options, "-eventfds", lines)
+    return True
 
 
 def run(
@@ -388,34 +447,19 @@ def run(
 ) -> bool:
     """Measures both drivers; returns whether all goals are met."""
     host.tool("gnuplot")
-    trees = versions.trees(options)
-    lab = Lab(trees, build.modules(trees), build.selftests(trees), images.make(trees))
+    lab = _lab(options)
     host.directory(RESULT.parent)
-    records: dict[str, list[Record]] = {driver: [] for driver in DRIVERS}
-    for number in range(runs):
-        for driver in DRIVERS:
-            host.say(f"{driver}: run {number + 1} of {runs}")
-            records[driver].append(lab.measure(replace(options, driver=driver)))
+    # The stock driver does not need the module, but the test module does.
+    command = f"modprobe xen-dm-op && {PROGRAM}"
+    records = lab.measure(options, stock.DEBIANS, runs, command)
     rows = table(records["stock"], records["ours"])
     _write(rows)
     memory = [lab.memory(replace(options, driver=driver)) for driver in DRIVERS]
     tables = [*show(rows), "", *show_memory(*memory)]
-    for line in tables:
-        say(line)
-    for driver in DRIVERS:
-        for line in left_out(records[driver]):
-            say(f"left out: {driver} {line}")
-    differing = [
-        f"not the same in all runs: {driver} {line}"
-        for driver in DRIVERS
-        for line in unequal(records[driver])
-    ]
-    for line in differing or [f"all numbers were the same in {runs} runs"] * (runs > 1):
+    for line in [*tables, *remarks(records, runs)]:
         say(line)
     if write_document:
-        path = DOCUMENT / f"{options.arch.name}.inc"
-        host.directory(path.parent)
-        path.write_text(document(tables, _describe(lab)), encoding="utf-8")
+        _write_document(lab, options, "", tables)
     host.say("how many requests processes make at the same time")
     command = f"{PROGRAM} throughput"
     rates = parse_throughput(lab.boot(replace(options, driver="ours"), command))

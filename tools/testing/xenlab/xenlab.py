@@ -195,9 +195,10 @@ def _bench(args: argparse.Namespace) -> int:
     import bench  # only this command needs it
 
     options = machine.Options(
-        arch=arch.ALL[args.arch], timeout=args.timeout, xen=args.xen
+        arch=arch.ALL[args.arch], timeout=args.timeout, xen=args.xen, pvh=args.pvh
     )
-    met = bench.run(
+    measure = bench.eventfds if args.eventfds else bench.run
+    met = measure(
         options, args.runs, args.document, lambda line: print(line, flush=True)
     )
     return Status.GOOD if met else Status.COMMAND
@@ -358,6 +359,14 @@ def _add_xen(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_pvh(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pvh",
+        action="store_true",
+        help="have a PVH dom0, auto-translated, in place of a PV one (amd64 only)",
+    )
+
+
 def _add_machine(
     parser: argparse.ArgumentParser,
     drivers: Sequence[str],
@@ -395,11 +404,7 @@ def _add_machine(
         "of the host's release), or a file to boot instead of it",
     )
     _add_xen(parser)
-    parser.add_argument(
-        "--pvh",
-        action="store_true",
-        help="have a PVH dom0, auto-translated, in place of a PV one (amd64 only)",
-    )
+    _add_pvh(parser)
     parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
@@ -552,6 +557,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("bench", _bench, "count what calls cost on both drivers")
     _add_arch(command)
     _add_xen(command)
+    _add_pvh(command)
     command.add_argument(
         "--runs",
         type=int,
@@ -559,6 +565,11 @@ def _parser() -> argparse.ArgumentParser:
         default=2,
         metavar="N",
         help="boots of each driver, whose numbers must agree (2)",
+    )
+    command.add_argument(
+        "--eventfds",
+        action="store_true",
+        help=f"count what an interrupt and a doorbell cost, on Linux {stock.VERSION}",
     )
     command.add_argument(
         "--document",

@@ -24,6 +24,7 @@
 #include <xenctrl.h>
 #include <xendevicemodel.h>
 
+#include "bench.h"
 #include "domain.h"
 #include "requests.h"
 
@@ -52,45 +53,12 @@
 
 #if defined(__x86_64__)
 
-/* One tick for each instruction. */
-#define CALLS_IN_SAMPLE	1
-
 /* Its frames are the machine's: the hypervisor has no table to look them up in. */
 #define FRAMES_OF	DOMAIN_PV
 
-static inline uint64_t counter(void)
-{
-	return __builtin_ia32_rdtsc();
-}
-
-static double ticks_to_count(void)
-{
-	return 1.0;
-}
-
 #elif defined(__aarch64__)
 
-/* The counter ticks more seldom than instructions run: many calls, one sample. */
-#define CALLS_IN_SAMPLE	64
-
 #define FRAMES_OF	DOMAIN_HVM
-
-static inline uint64_t counter(void)
-{
-	uint64_t ticks;
-
-	asm volatile("isb\n\tmrs %0, cntvct_el0\n\tisb" : "=r" (ticks) : : "memory");
-	return ticks;
-}
-
-/* The emulator's clock has a nanosecond for each instruction. */
-static double ticks_to_count(void)
-{
-	uint64_t hertz;
-
-	asm("mrs %0, cntfrq_el0" : "=r" (hertz));
-	return 1e9 / hertz;
-}
 
 #endif
 
@@ -336,30 +304,6 @@ static int sample(const struct operation *op, uint64_t *call, uint64_t *undo)
 			ret = timed(op->undo, undo);
 	}
 	return ret;
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-	return left < right ? -1 : left > right;
-}
-
-static void report(const char *name, uint64_t *ticks, unsigned int nr, unsigned int calls)
-{
-	double scale = ticks_to_count() / calls;
-
-	if (!name)
-		return;
-	qsort(ticks, nr, sizeof(*ticks), compare);
-	printf("%s %.0f %.0f %.0f %.0f\n", name, ticks[0] * scale,
-	       ticks[nr / 10] * scale, ticks[nr / 2] * scale, ticks[nr * 9 / 10] * scale);
-}
-
-static void report_missing(const char *name, const char *reason)
-{
-	if (name)
-		printf("%s - %s\n", name, reason);
 }
 
 static void measure(const struct operation *op)

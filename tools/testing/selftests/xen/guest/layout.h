@@ -36,6 +36,8 @@ enum guest_work {
 	GUEST_RINGS_DOORBELLS,
 	/* Waits for interrupts, without end. */
 	GUEST_TAKES_INTERRUPTS,
+	/* The same, and each interrupt rings the first doorbell. */
+	GUEST_ANSWERS_INTERRUPTS,
 };
 
 /* In each round: so many accesses that ring no doorbell. */

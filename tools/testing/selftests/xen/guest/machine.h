@@ -21,8 +21,10 @@ void start_vcpu(unsigned int vcpu);
 /* To be called while memory is waited for. */
 void relax(void);
 
-/* Does not return. */
+/* Calls the function below for each; does not return. */
 void take_interrupts(unsigned int self);
+
+void interrupted(unsigned int self);
 
 /* For x86 alone, whose processors have ports. */
 void use_device(unsigned int self);

@@ -33,6 +33,13 @@ static void ring_doorbells(unsigned int self)
 	} while (report->rounds != orders->rounds);
 }
 
+void interrupted(unsigned int self)
+{
+	reports[self].interrupts++;
+	if (orders->work[self] == GUEST_ANSWERS_INTERRUPTS)
+		store(orders->doorbell, 4, 0);
+}
+
 void guest(unsigned int self)
 {
 	reports[self].started = 1;
@@ -49,6 +56,7 @@ void guest(unsigned int self)
 		ring_doorbells(self);
 		break;
 	case GUEST_TAKES_INTERRUPTS:
+	case GUEST_ANSWERS_INTERRUPTS:
 		take_interrupts(self);
 	}
 	reports[self].finished = 1;

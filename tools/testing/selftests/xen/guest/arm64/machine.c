@@ -95,7 +95,7 @@ void take_interrupts(unsigned int self)
 		asm volatile("wfi; mrs %0, icc_iar1_el1; dsb sy" : "=r"(taken) :: "memory");
 		if (taken >= NO_INTERRUPT)
 			continue;
-		reports[self].interrupts++;
+		interrupted(self);
 		asm volatile("msr icc_eoir1_el1, %0; isb" :: "r"(taken) : "memory");
 	}
 }

@@ -60,10 +60,10 @@ void relax(void)
 	asm volatile("pause" ::: "memory");
 }
 
-__attribute__((interrupt)) static void count_interrupt(void *frame)
+__attribute__((interrupt)) static void handler(void *frame)
 {
 	(void)frame;
-	reports[load(LOCAL_APIC + LOCAL_APIC_ID, 4) >> 25].interrupts++;
+	interrupted(load(LOCAL_APIC + LOCAL_APIC_ID, 4) >> 25);
 	store(LOCAL_APIC + END_OF_INTERRUPT, 4, 0);
 }
 
@@ -75,11 +75,11 @@ void take_interrupts(unsigned int self)
 		unsigned short limit;
 		const void *base;
 	} idt_pointer = { 0, sizeof(idt) - 1, idt };
-	unsigned long long handler = (unsigned int)count_interrupt;
+	unsigned long long entry = (unsigned int)handler;
 
 	/* An interrupt gate for the code segment of entry.S. */
-	idt[GUEST_INTERRUPT] = (handler & 0xffff0000) << 32 | 0x8e0000080000 |
-			    (handler & 0xffff);
+	idt[GUEST_INTERRUPT] = (entry & 0xffff0000) << 32 | 0x8e0000080000 |
+			       (entry & 0xffff);
 	asm volatile("lidt %0" :: "m"(idt_pointer.limit), "m"(idt_pointer), "m"(idt));
 	store(LOCAL_APIC + SPURIOUS_VECTOR, 4, ENABLED | 0xff);
 	reports[self].rounds = 1;

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The processor's counter, and the lines that the benchmarks print about it.
+ */
+
+#ifndef SELFTESTS_XEN_BENCH_H
+#define SELFTESTS_XEN_BENCH_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#if defined(__x86_64__)
+
+/* One tick for each instruction. */
+#define CALLS_IN_SAMPLE	1
+
+static inline uint64_t counter(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+static inline double ticks_to_count(void)
+{
+	return 1.0;
+}
+
+#elif defined(__aarch64__)
+
+/* The counter ticks more seldom than instructions run: many calls, one sample. */
+#define CALLS_IN_SAMPLE	64
+
+static inline uint64_t counter(void)
+{
+	uint64_t ticks;
+
+	asm volatile("isb\n\tmrs %0, cntvct_el0\n\tisb" : "=r" (ticks) : : "memory");
+	return ticks;
+}
+
+/* The emulator's clock has a nanosecond for each instruction. */
+static inline double ticks_to_count(void)
+{
+	uint64_t hertz;
+
+	asm("mrs %0, cntfrq_el0" : "=r" (hertz));
+	return 1e9 / hertz;
+}
+
+#endif
+
+static inline int compare_ticks(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static inline void report(const char *name, uint64_t *ticks, unsigned int nr,
+			  unsigned int calls)
+{
+	double scale = ticks_to_count() / calls;
+
+	if (!name)
+		return;
+	qsort(ticks, nr, sizeof(*ticks), compare_ticks);
+	printf("%s %.0f %.0f %.0f %.0f\n", name, ticks[0] * scale,
+	       ticks[nr / 10] * scale, ticks[nr / 2] * scale, ticks[nr * 9 / 10] * scale);
+}
+
+static inline void report_missing(const char *name, const char *reason)
+{
+	if (name)
+		printf("%s - %s\n", name, reason);
+}
+
+#endif /* SELFTESTS_XEN_BENCH_H */

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an interrupt and a doorbell cost, from write to wake-up, counted as bench.c
+ * does.  A round trip has one of each: dom0 interrupts a guest, whose handler writes
+ * to a doorbell, which wakes dom0.  Each of both goes by an eventfd or without.
+ *
+ * Prints lines like those of bench.c.
+ */
+
+#include "bench.h"
+#include "eventfd.h"
+#include "guest.h"
+
+#define SAMPLES		300
+#define WARM		30
+
+/* In microseconds: the guest has answered and halts, and so does the machine. */
+#define REST		2000
+
+#define CRASHES_STOCK	"the stock driver dereferences NULL on PV"
+
+static struct guest domain;
+static struct server server;
+static int interrupt_event, doorbell_event;
+
+static struct xen_dm_op msi = {
+	.op = XEN_DMOP_inject_msi,
+	.u.inject_msi = {
+		.addr = 0xfee00000,
+		.data = GUEST_INTERRUPT,
+	},
+};
+
+static int interrupt_by_dm_op(void)
+{
+	struct privcmd_dm_op_buf buf = { .uptr = &msi, .size = sizeof(msi) };
+	struct privcmd_dm_op arg = { .dom = domain.dom, .num = 1, .ubufs = &buf };
+
+	return ioctl(server.fd, IOCTL_PRIVCMD_DM_OP, &arg) ? -errno : 0;
+}
+
+static int interrupt_by_eventfd(void)
+{
+	return signal_eventfd(interrupt_event) ? 0 : -errno;
+}
+
+static int wait_for_channel(void)
+{
+	return xenevtchn_pending(server.xce) == (int)server.ports[0] ? 0 : -EPROTO;
+}
+
+static int wait_for_eventfd(void)
+{
+	return count_of(doorbell_event) == 1 ? 0 : -EPROTO;
+}
+
+/* What an emulator does. */
+static int answer(void)
+{
+	struct ioreq request = read_slot(&server.slots[0]);
+
+	if (request.state != STATE_IOREQ_READY || request.addr != DEVICE + NOTIFY)
+		return -EPROTO;
+	write_state(&server.slots[0], request, STATE_IORESP_READY);
+	return xenevtchn_notify(server.xce, server.ports[0]) ? -errno : 0;
+}
+
+struct way {
+	const char *name;
+	bool irqfd;
+	bool ioeventfd;
+};
+
+static int round_trip(const struct way *way, uint64_t *ticks)
+{
+	uint64_t start;
+	int ret;
+
+	usleep(REST);
+	start = counter();
+	ret = way->irqfd ? interrupt_by_eventfd() : interrupt_by_dm_op();
+	ret = ret ?: way->ioeventfd ? wait_for_eventfd() : wait_for_channel();
+	*ticks = counter() - start;
+
+	/* The event channel is read in any case. */
+	ret = ret ?: way->ioeventfd ? wait_for_channel() : answer();
+	return ret ?: xenevtchn_unmask(server.xce, server.ports[0]) ? -errno : 0;
+}
+
+static int measure(const struct way *way)
+{
+	uint64_t ticks[WARM + SAMPLES];
+	int ret = 0;
+
+	if (way->irqfd)
+		ret = irqfd(server.fd, domain.dom, interrupt_event, &msi, sizeof(msi));
+	if (!ret && way->ioeventfd)
+		ret = ioeventfd(server.fd, doorbell(&server, doorbell_event, 0));
+	for (unsigned int i = 0; !ret && i < WARM + SAMPLES; i++)
+		ret = round_trip(way, &ticks[i]);
+	if (!ret && way->ioeventfd)
+		ret = ioeventfd(server.fd, no_doorbell(&server, doorbell_event));
+	if (!ret && way->irqfd)
+		ret = no_irqfd(server.fd, domain.dom, interrupt_event);
+	if (!ret)
+		report(way->name, ticks + WARM, SAMPLES, 1);
+	return ret;
+}
+
+static int set_up(void)
+{
+	int ret = guest_create(&domain, VCPUS);
+
+	if (ret)
+		return ret;
+	interrupt_event = eventfd(0, EFD_CLOEXEC);
+	doorbell_event = eventfd(0, EFD_CLOEXEC);
+	domain.orders->work[0] = GUEST_ANSWERS_INTERRUPTS;
+	domain.orders->doorbell = DEVICE + NOTIFY;
+	ret = server_create(&server, domain.dom);
+	/* Each event channel has an event from the start. */
+	for (unsigned int i = 0; !ret && i < VCPUS; i++) {
+		int port = xenevtchn_pending(server.xce);
+
+		if (port < 0 || xenevtchn_unmask(server.xce, port))
+			ret = -errno;
+	}
+	ret = ret ?: guest_run(&domain);
+	for (int i = 0; !ret && !domain.reports[0].rounds; i++) {
+		usleep(10000);
+		if (i == 1000)
+			ret = -ETIMEDOUT;
+	}
+	return ret;
+}
+
+int main(void)
+{
+	static const struct way ways[] = {
+		{ .name = "dm_op_evtchn" },
+		{ .name = "irqfd_evtchn", .irqfd = true },
+		{ .name = "dm_op_ioeventfd", .ioeventfd = true },
+		{ .name = "irqfd_ioeventfd", .irqfd = true, .ioeventfd = true },
+	};
+	int ret = set_up();
+
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+	for (size_t i = 0; !ret && i < ARRAY_SIZE(ways); i++) {
+		if (ways[i].ioeventfd && on_stock_driver() && !on_auto_translated())
+			report_missing(ways[i].name, CRASHES_STOCK);
+		else
+			ret = measure(&ways[i]);
+	}
+	server_destroy(&server);
+	guest_destroy(&domain);
+	if (ret)
+		fprintf(stderr, "bench_eventfd: %s\n", strerror(-ret));
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+}
