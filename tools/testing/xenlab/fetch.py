@@ -34,6 +34,9 @@ SOURCE_PARTS = (
     "tools/testing/selftests",
 )
 
+# A part of the package apt, not on the PATH.
+APT_HELPER = "/usr/lib/apt/apt-helper"
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -330,13 +333,27 @@ def tree(spec: Spec, suite: str | None = None) -> Path:
     return final
 
 
-def source(package: str, suite: str, target: Path) -> Path:
-    """Downloads the upstream source of a Debian source package into a directory."""
+@dataclass(frozen=True)
+class Archive:
+    """One version of an upstream source, as a mirror's pool holds it."""
+
+    path: str
+    sha256: str
+
+
+def source(
+    package: str, suite: str, target: Path, spare: Archive | None = None
+) -> Path:
+    """Downloads the upstream source of a Debian source package into a directory.
+
+    A mirror's index can be ahead of its pool: then spare is taken, if given.
+    """
     apt = host.directory(target / "apt")
     for name in ("lists/partial", "archives/partial"):
         host.directory(apt / name)
     sources_file = apt / "source.sources"
-    sources_file.write_text(system_sources(suite, "", "deb-src"), encoding="utf-8")
+    text = system_sources(suite, "", "deb-src")
+    sources_file.write_text(text, encoding="utf-8")
     options = {
         "Dir::Etc::SourceList": sources_file,
         "Dir::Etc::SourceParts": "/dev/null",
@@ -346,15 +363,29 @@ def source(package: str, suite: str, target: Path) -> Path:
         "APT::Sandbox::User": "",
         "Acquire::Check-Valid-Until": "false",
     }
-    apt_get = [host.tool("apt-get"), "-q"]
+    settings: list[str] = []
     for name, value in options.items():
-        apt_get += ["-o", f"{name}={value}"]
+        settings += ["-o", f"{name}={value}"]
+    apt_get = [host.tool("apt-get"), "-q", *settings]
     host.command(f"listing {suite}'s sources", [*apt_get, "update"])
-    host.command(
-        f"fetching the source of {package}",
-        [*apt_get, "source", "--download-only", "--tar-only", package],
-        cwd=target,
-    )
+    try:
+        host.command(
+            f"fetching the source of {package}",
+            [*apt_get, "source", "--download-only", "--tar-only", package],
+            cwd=target,
+        )
+    except Failure as failure:
+        if spare is None:
+            raise
+        name = Path(spare.path).name
+        host.say(f"{failure}: taking {name} instead")
+        uri = text.partition("URIs: ")[2].partition("\n")[0].rstrip("/")
+        checksum = f"SHA256:{spare.sha256}"
+        host.command(
+            f"fetching {name}",
+            [APT_HELPER, *settings, "download-file", f"{uri}/{spare.path}", name, checksum],
+            cwd=target,
+        )
     shutil.rmtree(apt)
     return only(target, "*.orig.tar.*")
 

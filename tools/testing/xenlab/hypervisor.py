@@ -13,13 +13,19 @@ from arch import Architecture
 
 VERSION = "4.20"
 
+# Of Debian 13.7, for a mirror that lists a newer one and does not hold it.
+SPARE = fetch.Archive(
+    "pool/main/x/xen/xen_4.20.3+127-gc42374a105.orig.tar.xz",
+    "df0831854a55a8f31cb3cb85036f2edc928e2ef098d77f815f5714bfafac68f3",
+)
+
 # Raise it when the build changes, so that what was built before is built anew.
 RECIPE = 1
 
 
 def _build(release: str, arch: Architecture, target: Path) -> None:
     """Builds Xen into a directory like that of Debian's package."""
-    archive = fetch.source("xen", release, target)
+    archive = fetch.source("xen", release, target, SPARE)
     source = target / "source"
     source.mkdir()
     host.command(
