@@ -76,8 +76,6 @@ umount /proc/xen && modprobe -r xenfs && rmmod xen-dm-op &&
 	[ -e /sys/module/xen_privcmd ] && [ ! -e /sys/module/xen_privcmd/version ]""",
     "the_command_is_gone": '/opt/nr-vcpus 0 2>&1 | grep "has no such command"',
 }
-# Seconds; depmod reads every module.
-LIMIT = 240
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _sections(tests: Sequence[str], version: str) -> str:
     return "\n".join(
         [
             *(check(name, script) for name, script in BEFORE.items()),
-            programs.script(tests, LIMIT),
+            programs.script(tests),
             *(check(name, script) for name, script in AFTER.items()),
         ]
     )

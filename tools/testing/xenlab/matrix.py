@@ -23,9 +23,6 @@ from failure import Failure, Status
 RESULTS = host.BUILD / "matrix.json"
 MODULES = host.BUILD / "matrix"
 
-# Seconds for a program: what is fetched for the next rows slows this one down.
-LIMIT = 300
-
 
 @dataclass(frozen=True)
 class Row:
@@ -155,7 +152,7 @@ def run(
         try:
             if kernel not in built:
                 built[kernel] = _modules(chosen)
-            return suite.run_driver(chosen, (), built[kernel], LIMIT)
+            return suite.run_driver(chosen, (), built[kernel])
         except Failure as failure:
             return ktap.Counts(failed=1), failure
 

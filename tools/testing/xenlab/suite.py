@@ -200,7 +200,6 @@ def run_driver(
     options: machine.Options,
     wanted: Sequence[str],
     built: build.Built | None = None,
-    limit: int = programs.PROGRAM_LIMIT,
 ) -> tuple[ktap.Counts, Failure | None]:
     """Runs the tests with one driver, in one boot."""
     trees = versions.trees(options)
@@ -212,7 +211,7 @@ def run_driver(
     put(files, directory, built)
     load = machine.Load(modules(options.driver, trees, built), files)
     print(f"driver {options.driver} on {options.arch.name}:", flush=True)
-    return run_programs(options, trees, load, chosen, permitted, limit)
+    return run_programs(options, trees, load, chosen, permitted)
 
 
 def run(
