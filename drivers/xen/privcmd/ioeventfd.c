@@ -120,24 +120,27 @@ static u8 with_state(struct ioreq request, unsigned int state)
 	return *state_of(&request);
 }
 
-/* False if somebody else was faster, or if another request is there since. */
+/*
+ * Several readers may serve one server, and a request looked at may be answered by
+ * another one, and be followed by the next request, any time before it is claimed.
+ */
+static DEFINE_SPINLOCK(claims_lock);
+
+/* False if it is not there any more. */
 static bool claim(struct ioreq *slot, const struct ioreq *request)
 {
 	u8 ready = with_state(*request, STATE_IOREQ_READY);
 	u8 claimed = with_state(*request, STATE_IOREQ_INPROCESS);
 	struct ioreq now;
+	bool done;
 
-	if (sync_cmpxchg(state_of(slot), ready, claimed) != ready)
-		return false;
-
+	spin_lock(&claims_lock);
 	now = read_slot(slot);
-	now.state = STATE_IOREQ_READY;
-	if (!memcmp(&now, request, sizeof(now)))
-		return true;
+	done = !memcmp(&now, request, sizeof(now)) &&
+	       sync_cmpxchg(state_of(slot), ready, claimed) == ready;
+	spin_unlock(&claims_lock);
 
-	/* Not what was looked at, and its event is yet to come: for whoever sees that. */
-	virt_store_release(state_of(slot), ready);
-	return false;
+	return done;
 }
 
 static void answer(struct reader_port *port, const struct ioreq *request)
