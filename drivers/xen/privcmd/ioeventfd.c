@@ -29,7 +29,7 @@
 
 #include "privcmd.h"
 
-/* They are searched in an interrupt. */
+/* Of a file: they are searched in interrupts. */
 #define MAX_DOORBELLS 1024
 
 /* 32 bits, which every architecture reads at once. */
@@ -73,21 +73,19 @@ struct reader_port {
  * @server: the server.
  * @ioreq: where the caller maps its slots, by which it names the server.
  * @ioreqs: the slots.
- * @lock: protects @doorbells and @nr_doorbells.
+ * @lock: protects @doorbells.
  * @doorbells: those that are served.
- * @nr_doorbells: how many.
  * @vcpus: number of entries in @ports that are in use.
  * @ports: the event channels, by vCPU.
  */
 struct reader {
 	struct list_head list;
 	struct privcmd_ioreq_server server;
-	u64 ioreq;
+	unsigned long ioreq;
 	struct privcmd_ioreqs *ioreqs;
 	/* Taken in interrupts. */
 	spinlock_t lock;
 	struct list_head doorbells;
-	unsigned int nr_doorbells;
 	unsigned int vcpus;
 	struct reader_port ports[];
 };
@@ -289,7 +287,7 @@ static struct reader *create_reader(const struct privcmd_ioeventfd *req,
 	return reader;
 }
 
-static struct reader *find_reader(struct privcmd_file *file, u64 ioreq)
+static struct reader *find_reader(struct privcmd_file *file, unsigned long ioreq)
 {
 	struct reader *reader;
 
@@ -318,6 +316,9 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 	struct reader *reader = find_reader(file, req->ioreq);
 	unsigned int i;
 
+	if (file->nr_doorbells == MAX_DOORBELLS)
+		return -ENOSPC;
+
 	if (!reader) {
 		reader = create_reader(req, server);
 		if (IS_ERR(reader))
@@ -330,13 +331,11 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 		return -EINVAL;
 	if (find_doorbell(reader, doorbell->eventfd))
 		return -EBUSY;
-	if (reader->nr_doorbells == MAX_DOORBELLS)
-		return -ENOSPC;
 
 	spin_lock_irq(&reader->lock);
 	list_add_tail(&doorbell->list, &reader->doorbells);
-	reader->nr_doorbells++;
 	spin_unlock_irq(&reader->lock);
+	file->nr_doorbells++;
 
 	/* For requests that are there already, the interrupt may have been before. */
 	for (i = 0; i < reader->vcpus; i++)
@@ -408,7 +407,6 @@ static void remove_doorbell(struct reader *reader, struct doorbell *doorbell)
 {
 	spin_lock_irq(&reader->lock);
 	list_del(&doorbell->list);
-	reader->nr_doorbells--;
 	spin_unlock_irq(&reader->lock);
 
 	eventfd_ctx_put(doorbell->eventfd);
@@ -435,7 +433,8 @@ static int remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 		return -ENODEV;
 
 	remove_doorbell(reader, doorbell);
-	if (!reader->nr_doorbells)
+	file->nr_doorbells--;
+	if (list_empty(&reader->doorbells))
 		remove_reader(reader);
 	return 0;
 }
@@ -475,11 +474,13 @@ int privcmd_ioeventfd_check(const union privcmd_arg *arg)
  * With PRIVCMD_IOEVENTFD_FLAG_DEASSIGN it ends: no signal comes any more then.
  *
  * Return: 0; -EINVAL if the slots are not those of an ioreq server of the domain,
- * mapped from the start of a mapping on, if the number of vCPUs is not that of the
- * domain, if an event channel was not bound to it with /dev/xen/evtchn, or if the
- * descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if the eventfd has
- * a doorbell there already; -ENOSPC if there are too many; -ENODEV if there is
- * nothing to end; -EFAULT; -ENOMEM; or the hypervisor's error.
+ * mapped from the start of a mapping on, or not those that the address stood for
+ * before, if the number of vCPUs is not that of the domain, if there is no write of
+ * that length or at that address, if an event channel was not bound to the domain
+ * with /dev/xen/evtchn, or if the descriptor is no eventfd; -EBADF if it is none at
+ * all; -EBUSY if the eventfd has a doorbell there already; -ENOSPC if there are too
+ * many; -ENODEV if there is nothing to end; -EFAULT; -ENOMEM; or the hypervisor's
+ * error.
  */
 long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
 {

@@ -172,6 +172,8 @@ void privcmd_ioreqs_unmap(struct privcmd_ioreqs *ioreqs)
  * privcmd_ioreqs_slot() - The slot of a vCPU, which others write to.
  * @ioreqs: the pages.
  * @vcpu: the vCPU, one of those that have a slot.
+ *
+ * Return: the slot.
  */
 struct ioreq *privcmd_ioreqs_slot(const struct privcmd_ioreqs *ioreqs, unsigned int vcpu)
 {

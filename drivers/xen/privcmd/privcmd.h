@@ -24,9 +24,10 @@ struct vm_area_struct;
 /**
  * struct privcmd_file - An open /dev/xen/privcmd.
  * @domid: the one domain its requests may name; DOMID_INVALID for any domain.
- * @eventfds_lock: protects the lists.
+ * @eventfds_lock: protects the lists and @nr_doorbells.
  * @irqfds: what IRQFD registered.
  * @readers: those of the ioreq servers for which IOEVENTFD registered something.
+ * @nr_doorbells: how many doorbells they have in all.
  */
 struct privcmd_file {
 	atomic_t domid;
@@ -35,6 +36,7 @@ struct privcmd_file {
 	struct mutex eventfds_lock;
 	struct list_head irqfds;
 	struct list_head readers;
+	unsigned int nr_doorbells;
 #endif
 };
 

@@ -198,7 +198,7 @@ struct privcmd_irqfd {
  * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
  * flags, or one of the above is not as it says; EPERM: the file is restricted to
  * another domain; EBADF: @event_fd is not open; EBUSY: the eventfd has a doorbell
- * of the server already; ENOSPC: 1024 doorbells of the server are the limit;
+ * of the server already; ENOSPC: 1024 doorbells of a file are the limit;
  * ENODEV: there is nothing to end; EFAULT; ENOMEM; or the hypervisor's error, as
  * for IOCTL_PRIVCMD_DM_NR_VCPUS.
  */

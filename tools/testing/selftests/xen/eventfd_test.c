@@ -256,11 +256,15 @@ TEST_F(refusal, to_end_what_the_file_does_not_have)
 TEST_F(refusal, of_too_many_doorbells)
 {
 	const struct rlimit limit = { 2 * MAX_DOORBELLS, 2 * MAX_DOORBELLS };
+	struct server again = self->server;
 	int ret = 0, number = 0;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	again.slots = (void *)map_file(again.fd, 1);
+	ASSERT_EQ(0, map_slots(&again, again.slots));
 	for (; !ret && number < 2 * MAX_DOORBELLS; number++)
-		ret = ioeventfd(self->fd, doorbell(&self->server, new_eventfd(), number));
+		ret = ioeventfd(self->fd, doorbell(number % 2 ? &self->server : &again,
+						   new_eventfd(), number));
 	EXPECT_EQ(-ENOSPC, ret);
 	EXPECT_EQ(MAX_DOORBELLS + 1, number);
 }
