@@ -13,7 +13,8 @@ from arch import Architecture
 
 VERSION = "4.20"
 
-# Of Debian 13.7, for a mirror that lists a newer one and does not hold it.
+# Of Debian 13.7, for a mirror that lists a newer one and does not hold it; an older
+# one's name cannot be found out.
 SPARE = fetch.Archive(
     "pool/main/x/xen/xen_4.20.3+127-gc42374a105.orig.tar.xz",
     "df0831854a55a8f31cb3cb85036f2edc928e2ef098d77f815f5714bfafac68f3",

@@ -17,6 +17,9 @@ EVENTFDS = "stock-eventfds"
 # The kernel that has the option and whose modules this host's tools build.
 VERSION = "6.12"
 
+# Raise it when the build changes, so that what was built before is built anew.
+RECIPE = 1
+
 KBUILD = """\
 ccflags-y := -DCONFIG_XEN_PRIVCMD_EVENTFD=1
 obj-m := xen-privcmd.o
@@ -34,7 +37,7 @@ def _eventfds(trees: fetch.Trees) -> Path:
             f"--kernel {VERSION}",
         )
     source = fetch.tree(kernel.source(VERSION))
-    final = host.BUILD / EVENTFDS / f"{trees.linux.name}-{source.name}"
+    final = host.BUILD / EVENTFDS / f"{trees.linux.name}-{source.name}-{RECIPE}"
     with host.locked(EVENTFDS):
         if not final.is_dir():
             archive = fetch.only(source, "linux-source-*.tar.xz")

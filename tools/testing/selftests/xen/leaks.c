@@ -55,10 +55,11 @@ static bool nothing_leaked(void)
 static bool unload_modules(void)
 {
 	int ret = unload_xenfs();
+	const char *stays = ret ? "xenfs" : "xen_privcmd";
 
 	ret = ret ?: unload_module("xen_privcmd");
 	if (ret)
-		ksft_print_msg("%s\n", strerror(-ret));
+		ksft_print_msg("%s: %s\n", stays, strerror(-ret));
 	return !ret;
 }
 
