@@ -70,23 +70,17 @@ static void issue(struct work_struct *work)
 	xen_preemptible_hcall_end();
 }
 
-/* The caller holds the eventfd's lock. */
-static void take_count(struct irqfd *irqfd)
-{
-	u64 count;
-
-	eventfd_ctx_do_read(irqfd->eventfd, &count);
-	if (count)
-		queue_work(system_highpri_wq, &irqfd->issue);
-}
-
 static int wake_up_irqfd(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
 {
 	struct irqfd *irqfd = container_of(wait, struct irqfd, wait);
 	__poll_t events = key_to_poll(key);
+	u64 count;
 
-	if (events & EPOLLIN)
-		take_count(irqfd);
+	/* The count may be 0: another file's irqfd was told of the write before. */
+	if (events & EPOLLIN) {
+		eventfd_ctx_do_read(irqfd->eventfd, &count);
+		queue_work(system_highpri_wq, &irqfd->issue);
+	}
 	if (events & EPOLLHUP)
 		WRITE_ONCE(irqfd->closed, true);
 
@@ -104,10 +98,8 @@ static void start_waiting(struct file *file, struct wait_queue_head *wqh, poll_t
 /* What was written before is issued before this returns, and nothing after. */
 static void end(struct irqfd *irqfd)
 {
-	u64 count;
-
 	list_del(&irqfd->list);
-	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
+	remove_wait_queue(irqfd->wqh, &irqfd->wait);
 	flush_work(&irqfd->issue);
 	eventfd_ctx_put(irqfd->eventfd);
 	kfree(irqfd);
@@ -184,6 +176,7 @@ static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *ev
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fileget(eventfd_file);
 	unsigned long flags;
+	u64 count;
 
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
@@ -200,7 +193,9 @@ static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *ev
 
 	/* What was written before counts too. */
 	spin_lock_irqsave(&irqfd->wqh->lock, flags);
-	take_count(irqfd);
+	eventfd_ctx_do_read(eventfd, &count);
+	if (count)
+		queue_work(system_highpri_wq, &irqfd->issue);
 	spin_unlock_irqrestore(&irqfd->wqh->lock, flags);
 	return 0;
 }

@@ -274,6 +274,28 @@ TEST_F_TIMEOUT(interrupt, ends_with_its_registration, TIME_LIMIT)
 	EXPECT_EQ(500, interrupts(machine, 0));
 }
 
+/* Each write is told to all who wait; a counter is lowered for those only. */
+TEST_F_TIMEOUT(interrupt, comes_for_each_file, TIME_LIMIT)
+{
+	int fd = privcmd_open(), event = eventfd(5, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+	struct machine *machine = &self->machine;
+	unsigned int left = 0;
+
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[0], 0));
+	ASSERT_EQ(0, raise_on(machine, fd, self->events[0], 1));
+	for (unsigned int n = 1; n <= 10; n++) {
+		ASSERT_TRUE(signal_eventfd(self->events[0]));
+		ASSERT_TRUE(interrupts_become(machine, 0, n));
+		ASSERT_TRUE(interrupts_become(machine, 1, n));
+	}
+	ASSERT_EQ(0, raise_on(machine, fd, event, 2));
+	ASSERT_EQ(0, no_irqfd(fd, machine->guest.dom, event));
+	EXPECT_TRUE(interrupts_become(machine, 2, 1));
+	while (count_of(event))
+		left++;
+	EXPECT_EQ(4, left);
+}
+
 TEST_F_TIMEOUT(interrupt, ends_with_its_file, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;
