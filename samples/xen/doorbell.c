@@ -3,6 +3,7 @@
  * A virtio-mmio device of which there is nothing but its doorbell: each ring of
  * queue 0 interrupts the guest.  The backend, a process of its own, knows but two
  * eventfds.  The emulator serves all that rings no doorbell: reads give all ones.
+ * Prints "ready" when the guest may use the device, then how often it has rung.
  *
  *	cc doorbell.c -o doorbell -lxendevicemodel -lxenevtchn -lxenforeignmemory
  */
@@ -198,6 +199,8 @@ int main(int argc, char **argv)
 	bind_ports();
 	add_doorbell(fd, kick);
 	add_interrupt(fd, call, strtoul(argv[3], NULL, 0));
+	puts("ready");
+	fflush(stdout);
 	for (;;) {
 		/* Each event has to be taken, those of rings too. */
 		int port = xenevtchn_pending(xce);

@@ -5,13 +5,11 @@
  */
 
 #include "eventfd.h"
-#include "guest.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
-#include <sys/prctl.h>
 
 #define QUEUES		3
 
@@ -59,6 +57,7 @@ static int machine_create(struct machine *machine, enum guest_work work)
 	int ret;
 
 	memset(machine, 0, sizeof(*machine));
+	machine->server.fd = -1;
 	machine->quit = eventfd(0, EFD_CLOEXEC);
 	ret = guest_create(&machine->guest, VCPUS);
 	if (ret)
@@ -689,8 +688,6 @@ FIXTURE_TEARDOWN(sample)
 TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 {
 	const unsigned int rounds = 200;
-	char address[16], interrupt[16];
-	int pipes[2], status;
 	unsigned int taken;
 	struct guest guest;
 	FILE *output;
@@ -700,32 +697,8 @@ TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 		SKIP(return, NO_EVENTFDS);
 	if (!has_device_models())
 		SKIP(return, NO_DEVICE_MODELS);
-	ASSERT_EQ(0, guest_create(&guest, 2));
-	guest.orders->start[1] = 1;
-	guest.orders->work[0] = GUEST_TAKES_INTERRUPTS;
-	guest.orders->work[1] = GUEST_RINGS_DOORBELLS;
-	guest.orders->doorbell = DEVICE + NOTIFY;
-	guest.orders->queues = 1;
-	guest.orders->rounds = rounds;
-	snprintf(address, sizeof(address), "%#x", DEVICE);
-	snprintf(interrupt, sizeof(interrupt), "%d", GUEST_INTERRUPT);
-
-	ASSERT_EQ(0, pipe(pipes));
-	child = fork();
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(pipes[1], STDOUT_FILENO);
-		close(pipes[0]);
-		close(pipes[1]);
-		execl(path_beside_program("doorbell"), "doorbell", guest.text, address,
-		      interrupt, NULL);
-		_exit(127);
-	}
-	close(pipes[1]);
-	output = fdopen(pipes[0], "r");
-	/* Whoever comes first waits for the other: the vCPU for the ioreq server. */
-	sleep(2);
-	ASSERT_EQ(0, waitpid(child, &status, WNOHANG));
+	output = sample_start(&guest, rounds, &child);
+	ASSERT_NE(NULL, output);
 	ASSERT_EQ(0, guest_run(&guest));
 	for (int i = 0; i < 6000 && !guest.reports[1].finished; i++)
 		usleep(10000);
@@ -738,7 +711,7 @@ TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
 	EXPECT_LE(1, taken);
 	EXPECT_GE(rounds, taken);
 	kill(child, SIGTERM);
-	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
 	EXPECT_EQ(rounds, sum_of_lines(output));
 	EXPECT_EQ(0, guest_destroy(&guest));
 }

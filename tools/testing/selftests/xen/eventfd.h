@@ -7,8 +7,10 @@
 #define SELFTESTS_XEN_EVENTFD_H
 
 #include "mapping.h"
+#include "guest.h"
 
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
 
 #include <xendevicemodel.h>
@@ -201,6 +203,42 @@ static inline void write_state(struct ioreq *slot, struct ioreq request, unsigne
 {
 	request.state = state;
 	__atomic_store_n(state_of(slot), *state_of(&request), __ATOMIC_RELEASE);
+}
+
+/*
+ * Makes a guest, one of whose vCPUs rings and the other one is interrupted, and
+ * starts samples/xen/doorbell for it.  Answers with what that prints from there on
+ * when the guest may run, or with NULL if it does not come to that.
+ */
+static inline FILE *sample_start(struct guest *guest, unsigned int rounds, pid_t *child)
+{
+	char address[16], interrupt[16], line[16];
+	FILE *output;
+	int pipes[2];
+
+	if (guest_create(guest, 2))
+		return NULL;
+	guest->orders->start[1] = 1;
+	guest->orders->work[0] = GUEST_TAKES_INTERRUPTS;
+	guest->orders->work[1] = GUEST_RINGS_DOORBELLS;
+	guest->orders->doorbell = DEVICE + NOTIFY;
+	guest->orders->queues = 1;
+	guest->orders->rounds = rounds;
+	snprintf(address, sizeof(address), "%#x", DEVICE);
+	snprintf(interrupt, sizeof(interrupt), "%d", GUEST_INTERRUPT);
+	if (pipe2(pipes, O_CLOEXEC))
+		return NULL;
+	*child = fork();
+	if (!*child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(pipes[1], STDOUT_FILENO);
+		execl(path_beside_program("doorbell"), "doorbell", guest->text, address,
+		      interrupt, NULL);
+		_exit(127);
+	}
+	close(pipes[1]);
+	output = fdopen(pipes[0], "r");
+	return output && fgets(line, sizeof(line), output) ? output : NULL;
 }
 
 #endif /* SELFTESTS_XEN_EVENTFD_H */

@@ -8,7 +8,6 @@
  */
 
 #include "eventfd.h"
-#include "guest.h"
 #include "modules.h"
 
 #define MODULE		"xen_privcmd"
@@ -91,38 +90,6 @@ TEST_F(unload, waits_for_a_mapping)
 	EXPECT_EQ(0, unload_module(MODULE));
 }
 
-/* Says its domain, then how often the guest has rung; does not come back. */
-static void serve_doorbells(int output)
-{
-	char address[16], interrupt[16];
-	struct guest guest;
-
-	dup2(output, STDOUT_FILENO);
-	if (guest_create(&guest, 2))
-		_exit(1);
-	guest.orders->start[1] = 1;
-	guest.orders->work[0] = GUEST_TAKES_INTERRUPTS;
-	guest.orders->work[1] = GUEST_RINGS_DOORBELLS;
-	guest.orders->doorbell = DEVICE + NOTIFY;
-	guest.orders->queues = 1;
-	guest.orders->rounds = -1;
-	printf("%d\n", guest.dom);
-	fflush(stdout);
-	snprintf(address, sizeof(address), "%#x", DEVICE);
-	snprintf(interrupt, sizeof(interrupt), "%d", GUEST_INTERRUPT);
-	if (!fork()) {
-		execl(path_beside_program("doorbell"), "doorbell", guest.text, address,
-		      interrupt, NULL);
-		_exit(127);
-	}
-	/* What is accessed on Arm before it is there is a fault. */
-	sleep(2);
-	if (guest_run(&guest))
-		_exit(2);
-	for (;;)
-		pause();
-}
-
 static bool says_more(FILE *output)
 {
 	int rings;
@@ -135,7 +102,7 @@ static bool says_more(FILE *output)
 
 TEST_F_TIMEOUT(unload, waits_for_doorbells_and_interrupts, TIME_LIMIT)
 {
-	int pipes[2], dom, ret;
+	struct guest guest;
 	FILE *output;
 	pid_t child;
 
@@ -145,34 +112,23 @@ TEST_F_TIMEOUT(unload, waits_for_doorbells_and_interrupts, TIME_LIMIT)
 		SKIP(return, NO_EVENTFDS);
 	if (!has_device_models())
 		SKIP(return, NO_DEVICE_MODELS);
-	ASSERT_EQ(0, pipe2(pipes, O_CLOEXEC));
-	child = fork();
-	if (!child) {
-		setpgid(0, 0);
-		serve_doorbells(pipes[1]);
-	}
-	close(pipes[1]);
-	output = fdopen(pipes[0], "r");
-	ASSERT_EQ(1, fscanf(output, "%d", &dom));
+	output = sample_start(&guest, -1, &child);
+	ASSERT_NE(NULL, output);
+	/* From here on the sample alone has the device. */
+	guest_unmap(&guest);
+	ASSERT_EQ(0, guest_run(&guest));
 	EXPECT_TRUE(says_more(output));
 	EXPECT_EQ(-EWOULDBLOCK, unload_module(MODULE));
 	EXPECT_TRUE(says_more(output));
 
-	kill(-child, SIGKILL);
+	kill(child, SIGKILL);
 	ASSERT_EQ(child, waitpid(child, NULL, 0));
-	/* Its own children may take a moment more. */
-	for (int i = 0; i < 500; i++) {
-		ret = unload_module(MODULE);
-		if (ret != -EWOULDBLOCK)
-			break;
-		usleep(10000);
-	}
-	EXPECT_EQ(0, ret);
-	/* The guest rings on. */
+	EXPECT_EQ(0, unload_module(MODULE));
+	/* A last event may come: the guest waits for an answer to its next write. */
 	sleep(1);
 	EXPECT_TRUE(load_modules());
-	EXPECT_EQ(0, domain_destroy(dom));
-	EXPECT_TRUE(domain_is_gone(dom));
+	EXPECT_EQ(0, guest_destroy(&guest));
+	EXPECT_TRUE(domain_is_gone(guest.dom));
 }
 
 TEST_HARNESS_MAIN
