@@ -19,6 +19,9 @@
 /* In seconds; a guest on an emulated processor takes its time. */
 #define TIME_LIMIT	120
 
+/* In seconds, for an interrupt. */
+#define WAIT		20
+
 /* When no interrupt and no signal comes any more. */
 #define LATE_US		20000
 
@@ -166,7 +169,9 @@ static unsigned int interrupts(const struct machine *machine, unsigned int vcpu)
 static bool interrupts_become(const struct machine *machine, unsigned int vcpu,
 			      unsigned int expected)
 {
-	for (unsigned int i = 0; i < 100000 && interrupts(machine, vcpu) < expected; i++) {
+	const double end = now() + WAIT;
+
+	for (unsigned int i = 0; interrupts(machine, vcpu) < expected && now() < end; i++) {
 		if (i < 1000)
 			sched_yield();
 		else
