@@ -152,13 +152,18 @@ static void *map_anonymous(size_t size, int prot)
 	return start;
 }
 
-/* A page, and behind it one that cannot be touched: objects end at its start. */
+/*
+ * A page, and behind it one that cannot be touched: objects end at its start.  Where
+ * the kernel would put it, an array of 2^32 - 1 may or may not end in user space.
+ */
 static void *edge(void)
 {
 	static char *page;
 
 	if (!page) {
-		page = map_anonymous(2 * PAGE, PROT_READ | PROT_WRITE);
+		page = mmap((void *)0x10000000, 2 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		check(page == MAP_FAILED, "mmap");
 		check(mprotect(page + PAGE, PAGE, PROT_NONE), "mprotect");
 	}
 	return page + PAGE;
