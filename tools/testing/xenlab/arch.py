@@ -36,7 +36,8 @@ def _modules(boot: Boot) -> list[str]:
 # should wake a processor comes late or never, whether by QEMU 7.2's fault or by Xen's:
 # a guest and dom0 that wait for each other all the time are several times slower, and
 # an arm64 machine may stand still, as may amd64 with a scheduler other than credit.
-# But only then do the processors run at once.
+# An arm64 machine did so once with one thread too, in 100,000 doorbells on a busy host.
+# But only with a thread each do the processors run at once.
 SINGLE_THREAD = "tcg-single"
 
 # What QEMU is told, by the name that they have here.

@@ -9,7 +9,6 @@
 
 #include "bench.h"
 #include "eventfd.h"
-#include "guest.h"
 
 #define SAMPLES		300
 #define WARM		30
@@ -20,7 +19,7 @@
 #define CRASHES_STOCK	"the stock driver dereferences NULL on PV"
 
 static struct guest domain;
-static struct server server;
+static struct server server = { .fd = -1 };
 static int interrupt_event, doorbell_event;
 
 static struct xen_dm_op msi = {
