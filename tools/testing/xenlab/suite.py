@@ -112,14 +112,15 @@ def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
 
 
 def permitted_skips(
-    options: machine.Options, trees: fetch.Trees
+    options: machine.Options, trees: fetch.Trees, *more: str
 ) -> dict[str, set[str]]:
-    """Returns the skips that a run permits; each must be of a test program.
+    """Returns the skips that a run permits, by its lists and more of them.
 
-    Not of one that was built: an older Xen's libraries may not be enough for it.
+    Each must be of a test program. Not of one that was built: an older Xen's
+    libraries may not be enough for it.
     """
     permitted: dict[str, set[str]] = {}
-    for skips in skip_lists(options, trees):
+    for skips in (*skip_lists(options, trees), *more):
         for program, tests in read_skips(skips).items():
             if not (build.SELFTESTS / f"{program}.c").is_file():
                 raise Failure(
