@@ -25,13 +25,15 @@ DOM0 = host.BUILD / "deb-dom0"
 DKMS = "xen-privcmd-dkms"
 DEV = "xen-privcmd-dev"
 
-# What a dom0 has, what its init here needs, and what builds a sample.
+# What a dom0 has, what its init here needs, and what builds the samples.
 PACKAGES = (
     "busybox",
     "gcc",
     "libc6-dev",
     "libseccomp-dev",
+    "libxen-dev",
     "linux-image-amd64",
+    "make",
     "pkg-config",
     "xen-system-amd64",
 )
@@ -40,8 +42,13 @@ INSTALL = (
     "DEBIAN_FRONTEND=noninteractive "
     "apt-get -y install --no-install-recommends linux-headers-amd64 /tmp/xen-privcmd-*.deb"
 )
-EXAMPLE = f"/usr/share/doc/{DEV}/examples/nr-vcpus.c"
-SAMPLE = f"cc $(pkg-config --cflags xen-privcmd) -o /opt/nr-vcpus {EXAMPLE} -lseccomp"
+EXAMPLES = f"/usr/share/doc/{DEV}/examples"
+SAMPLE = f"cc $(pkg-config --cflags xen-privcmd) -o /opt/nr-vcpus {EXAMPLES}/nr-vcpus.c -lseccomp"
+# As the Makefiles have it, which were written for another place.
+SAMPLES = " && ".join(
+    f"make -C {directory} UAPI=/usr/include/xen-privcmd OUTPUT=/opt/samples"
+    for directory in (EXAMPLES, f"{EXAMPLES}/emulator")
+)
 FILES = "/tmp/files.cpio"
 
 INIT = "/opt/dom0-init"
@@ -148,7 +155,7 @@ def _root(packages: Sequence[Package], files: cpio.Archive) -> images.Image:
     hooks = [
         f"copy-in {' '.join(str(package.file) for package in packages)} /tmp",
         f"""chroot "$1" sh -c '{INSTALL}'""",
-        f"""chroot "$1" sh -c '{SAMPLE}'""",
+        f"""chroot "$1" sh -c '{SAMPLE} && {SAMPLES}'""",
         f"upload {archive} {FILES}",
         f"""chroot "$1" sh -c 'cd / && busybox cpio -idu <{FILES}'""",
         f"copy-out /boot {directory}",
