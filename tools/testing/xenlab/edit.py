@@ -11,6 +11,8 @@ from pathlib import Path
 import host
 from failure import Failure, Status
 
+NO_KERNEL = "is no kernel source tree"
+
 
 class Tree:
     """A source tree of others, and what is to be different in it."""
@@ -20,8 +22,12 @@ class Tree:
         self.path = path
         self._changed: dict[str, str | None] = {}
         for name, what in marks.items():
-            if not (path / name).is_file():
-                raise Failure(Status.USAGE, f"{path} {what}: there is no {name} in it")
+            self.need(name, what)
+
+    def need(self, name: str, what: str) -> None:
+        """Refuses a tree without such a file, and says what it is without."""
+        if not (self.path / name).is_file():
+            raise Failure(Status.USAGE, f"{self.path} {what}: there is no {name} in it")
 
     def has(self, name: str) -> bool:
         """Says whether the tree has such a file or directory itself."""
@@ -162,14 +168,13 @@ def version(tree: Tree) -> str:
 
 def kernel(path: Path) -> Tree:
     """Opens a kernel source tree with a privcmd driver."""
-    no_kernel = "is no kernel source tree"
     tree = Tree(
         path,
         {
-            "Kbuild": no_kernel,
-            "MAINTAINERS": no_kernel,
-            "drivers/xen/Kconfig": no_kernel,
-            "drivers/xen/xenfs/super.c": no_kernel,
+            "Kbuild": NO_KERNEL,
+            "MAINTAINERS": NO_KERNEL,
+            "drivers/xen/Kconfig": NO_KERNEL,
+            "drivers/xen/xenfs/super.c": NO_KERNEL,
         },
     )
     for name, what in (
@@ -179,8 +184,5 @@ def kernel(path: Path) -> Tree:
         if tree.has(name):
             raise Failure(Status.USAGE, f"{path} {what}: see its {name}")
     for name in ("drivers/xen/privcmd.c", "include/uapi/xen/privcmd.h"):
-        if not tree.has(name):
-            raise Failure(
-                Status.USAGE, f"{path} has no privcmd driver: there is no {name} in it"
-            )
+        tree.need(name, "has no privcmd driver")
     return tree

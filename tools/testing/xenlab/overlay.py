@@ -206,6 +206,7 @@ def make(kernel: Path) -> edit.Tree:
     """Returns a kernel source tree with the driver in it."""
     tree = edit.kernel(kernel)
     for name in REPLACED:
+        tree.need(name, "has another privcmd driver than the patch replaces")
         tree.remove(name)
     for name, text in files().items():
         tree.put(name, text)

@@ -374,6 +374,7 @@ class PatchTest(unittest.TestCase):
         "MAINTAINERS": "XEN HYPERVISOR INTERFACE\nS:\tSupported\nF:\tinclude/xen/\n",
         "Makefile": "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\n",
         "drivers/xen/Kconfig": "config XEN_PRIVCMD\n\ttristate\n\tdepends on XEN\n",
+        "drivers/xen/privcmd-buf.c": "",
         "drivers/xen/privcmd.c": "int driver;\n",
         "drivers/xen/xenfs/super.c": "",
         "include/uapi/xen/privcmd.h": "",
@@ -403,6 +404,10 @@ class PatchTest(unittest.TestCase):
         (self.path / "drivers/xen/privcmd.c").unlink()
         self.refused(overlay.make, "has no privcmd driver")
         self.refused(upstream.kernel, "has no privcmd driver")
+
+    def test_another_driver(self) -> None:
+        (self.path / "drivers/xen/privcmd-buf.c").unlink()
+        self.refused(overlay.make, "there is no drivers/xen/privcmd-buf.c in it")
 
     def test_done_already(self) -> None:
         self.put({"drivers/xen/privcmd/main.c": ""})
