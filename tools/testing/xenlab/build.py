@@ -34,6 +34,9 @@ class Built:
         return [kmod.read(self.file(name), f"updates/{name}.ko") for name in MODULES]
 
 
+# Unset for a make of its own: what an outer one hands on is meant for that one.
+NO_OUTER_MAKE = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
 # Makes this repository visible in another root directory, and runs a command there.
 IN_ROOT = """\
 set -e
@@ -62,9 +65,7 @@ def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> st
     else:
         words = [*in_root(root), "make"]
     jobs = f"-j{len(os.sched_getaffinity(0))}"
-    # What an outer make hands on is meant for that one.
-    clean = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return host.command(what, [*words, jobs, *arguments], env=clean)
+    return host.command(what, [*words, jobs, *arguments], env=NO_OUTER_MAKE)
 
 
 def external(

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The driver as a patch for a kernel source tree, in place of the tree's own."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
 
+import build
 import edit
 import host
 from failure import Failure, Status
@@ -23,6 +25,9 @@ REPLACED = ("drivers/xen/privcmd.c", "drivers/xen/privcmd-buf.c")
 
 COMPAT = host.REPO / "compat"
 COMPAT_HEADER = "drivers/xen/privcmd/compat.h"
+
+# Of a kernel source, which stands unquoted in compat.mk.
+PLAIN_PATH = re.compile(r"[\w/.,:@%+=~^-]+")
 
 MESSAGE = """\
 xen/privcmd: check in one place what a file may do
@@ -76,22 +81,34 @@ def kbuild_lines(text: str) -> str:
 
 def _compat_words(kernel: Path, variable: str) -> list[str]:
     """Returns what compat.mk finds out about a kernel."""
-    shown = subprocess.run(
+    if not PLAIN_PATH.fullmatch(str(kernel)):
+        raise Failure(
+            Status.USAGE,
+            f"{str(kernel)!r}: make takes no path with spaces or special characters: give the "
+            "source another one",
+        )
+    done = subprocess.run(
         [
             host.tool("make"),
-            "-s",
+            *("-s", "--no-print-directory"),
             f"--eval=srctree := {kernel}",
-            f"--eval=include {COMPAT / 'compat.mk'}",
+            "--eval=include compat.mk",
             f"--eval=$(info $({variable}))",
             "--eval=done:;",
             "done",
         ],
         cwd=COMPAT,
+        env={**os.environ, **build.NO_OUTER_MAKE},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
+        check=False,
     )
-    return shown.stdout.split()
+    if done.returncode != 0:
+        raise Failure(
+            Status.BUILD, "compat.mk cannot be read", done.stderr.splitlines()
+        )
+    return done.stdout.split()
 
 
 def compat_flags(kernel: Path) -> list[str]:
@@ -205,6 +222,8 @@ def add_maintained(text: str, names: list[str]) -> str:
 def make(kernel: Path) -> edit.Tree:
     """Returns a kernel source tree with the driver in it."""
     tree = edit.kernel(kernel)
+    # Where there is no header, everything in it would count as lacking.
+    tree.need("include/linux/slab.h", edit.NO_KERNEL)
     for name in REPLACED:
         tree.need(name, "has another privcmd driver than the patch replaces")
         tree.remove(name)

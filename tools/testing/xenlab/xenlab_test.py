@@ -377,6 +377,7 @@ class PatchTest(unittest.TestCase):
         "drivers/xen/privcmd-buf.c": "",
         "drivers/xen/privcmd.c": "int driver;\n",
         "drivers/xen/xenfs/super.c": "",
+        "include/linux/slab.h": "",
         "include/uapi/xen/privcmd.h": "",
     }
 
@@ -408,6 +409,17 @@ class PatchTest(unittest.TestCase):
     def test_another_driver(self) -> None:
         (self.path / "drivers/xen/privcmd-buf.c").unlink()
         self.refused(overlay.make, "there is no drivers/xen/privcmd-buf.c in it")
+
+    def test_no_headers(self) -> None:
+        (self.path / "include/linux/slab.h").unlink()
+        self.refused(overlay.make, "there is no include/linux/slab.h in it")
+
+    def test_paths_that_make_does_not_take(self) -> None:
+        for name in ("a b", "a#b", "a$(b)", "a;b", "a'b", "a\nb"):
+            with self.subTest(name=name):
+                link = self.path / name
+                link.symlink_to(self.path)
+                self.refused(lambda path: overlay.make(path / name), "takes no path with")
 
     def test_done_already(self) -> None:
         self.put({"drivers/xen/privcmd/main.c": ""})
@@ -469,6 +481,14 @@ class PatchTest(unittest.TestCase):
             kconfig = tree.read("drivers/xen/Kconfig")
             self.assertIn("config XEN_DM_OP\n", kconfig)
             self.assertEqual("config XEN_PRIVCMD_EVENTFD\n" in kconfig, there)
+
+    def test_words_of_an_outer_make(self) -> None:
+        self.put({"include/linux/slab.h": "DEFINE_FREE(kvfree\ndefine kmalloc_obj\n"})
+        flags = overlay.compat_flags(self.path)
+        self.assertNotIn("COMPAT_NO_KMALLOC_OBJ", flags)
+        self.assertIn("COMPAT_NO_IOREQ", flags)
+        with mock.patch.dict(os.environ, {"MAKEFLAGS": "w", "MAKELEVEL": "1"}):
+            self.assertEqual(overlay.compat_flags(self.path), flags)
 
     def test_compat_header(self) -> None:
         self.put({"include/linux/sched/mm.h": "mm_get_unmapped_area(struct file"})
