@@ -137,9 +137,17 @@ def compat_header(kernel: Path) -> str:
             ],
             input=text,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
+        # 1 says that something was changed.
+        if done.returncode not in (0, 1):
+            raise Failure(
+                Status.BUILD,
+                f"unifdef cannot read {path}",
+                done.stderr.splitlines(),
+            )
         left = re.sub(
             r"^(/\* SPDX.*|#include_next .*|#define __XEN_PRIVCMD_COMPAT_\w+)\n",
             "",

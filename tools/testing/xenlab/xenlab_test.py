@@ -8,6 +8,7 @@ import json
 import lzma
 import os
 import re
+import shutil
 import struct
 import sys
 import tempfile
@@ -489,6 +490,13 @@ class PatchTest(unittest.TestCase):
         self.assertIn("COMPAT_NO_IOREQ", flags)
         with mock.patch.dict(os.environ, {"MAKEFLAGS": "w", "MAKELEVEL": "1"}):
             self.assertEqual(overlay.compat_flags(self.path), flags)
+
+    def test_a_compat_header_that_unifdef_cannot_read(self) -> None:
+        compat = self.path / "compat"
+        shutil.copytree(overlay.COMPAT, compat)
+        self.put({"compat/include/linux/slab.h": "#ifdef COMPAT_NO_KMALLOC_OBJ\n"})
+        with mock.patch.object(overlay, "COMPAT", compat):
+            self.refused(overlay.compat_header, "unifdef cannot read .*linux/slab.h")
 
     def test_compat_header(self) -> None:
         self.put({"include/linux/sched/mm.h": "mm_get_unmapped_area(struct file"})
