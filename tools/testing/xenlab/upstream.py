@@ -12,6 +12,27 @@ from failure import Failure, Status
 
 COCCI = Path(__file__).resolve().parent / "cocci"
 UAPI = "include/uapi/xen/privcmd.h"
+DRIVER = "drivers/xen/privcmd.c"
+LIBRARY = "tools/libs/devicemodel"
+
+# What is in each file once when all rules of its semantic patch have matched: spatch
+# says nothing of one that has not.
+ADDED = {
+    DRIVER: (
+        "#include <linux/compat.h>",
+        "#include <xen/dm-op.h>",
+        "static long privcmd_ioctl_dm_nr_vcpus(",
+        "static long privcmd_compat_ioctl(",
+        "case IOCTL_PRIVCMD_DM_NR_VCPUS:",
+        ".compat_ioctl =",
+    ),
+    f"{LIBRARY}/core.c": ("osdep_xendevicemodel_nr_vcpus(",),
+    f"{LIBRARY}/common.c": (
+        "osdep_xendevicemodel_nr_vcpus(",
+        "#ifdef IOCTL_PRIVCMD_DM_NR_VCPUS",
+    ),
+    f"{LIBRARY}/compat.c": ("osdep_xendevicemodel_nr_vcpus(",),
+}
 
 KERNEL_MESSAGE = """\
 xen/privcmd: add IOCTL_PRIVCMD_DM_NR_VCPUS
@@ -54,11 +75,10 @@ def tidy(before: str, after: str) -> str:
 
 
 def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
-    """Changes a C file by a semantic patch."""
-    before = tree.read(name)
+    """Changes a C file by a semantic patch, all of whose rules must match once."""
     with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as scratch:
         file = Path(scratch) / Path(name).name
-        file.write_text(before, encoding="utf-8")
+        file.write_text(tree.read(name), encoding="utf-8")
         host.command(
             f"applying {semantic_patch.name} to {name}",
             [
@@ -67,14 +87,15 @@ def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
                 *("--sp-file", str(semantic_patch), str(file)),
             ],
         )
-        after = file.read_text(encoding="utf-8")
-    if after == before:
+        after = tidy(tree.read(name), file.read_text(encoding="utf-8"))
+    wrong = [f"'{text}'" for text in ADDED[name] if after.count(text) != 1]
+    if wrong:
         raise Failure(
             Status.USAGE,
-            f"{tree.path / name} has nothing that {semantic_patch.name} matches: "
+            f"{tree.path / name} has no place, or more than one, for {', '.join(wrong)}: "
             "this version is not known",
         )
-    tree.put(name, tidy(before, after))
+    tree.put(name, after)
 
 
 def _add_command(tree: edit.Tree, name: str) -> None:
@@ -96,7 +117,7 @@ def kernel(path: Path) -> edit.Tree:
     """Returns a kernel source tree whose privcmd driver has the command."""
     tree = edit.kernel(path)
     _add_command(tree, UAPI)
-    _spatch(tree, COCCI / "privcmd.cocci", "drivers/xen/privcmd.c")
+    _spatch(tree, COCCI / "privcmd.cocci", DRIVER)
     for name in ("drivers/xen/dm-op.c", "include/xen/dm-op.h"):
         tree.put(name, _ours(name))
     name = "include/xen/interface/hvm/dm_op.h"
@@ -122,15 +143,14 @@ def kernel(path: Path) -> edit.Tree:
 
 def xen(path: Path) -> edit.Tree:
     """Returns a Xen source tree whose libxendevicemodel uses the command."""
-    library = "tools/libs/devicemodel"
     header = "tools/include/xen-sys/Linux/privcmd.h"
     no_xen = "is no Xen source tree with libxendevicemodel"
-    tree = edit.Tree(path, {f"{library}/common.c": no_xen, header: no_xen})
+    tree = edit.Tree(path, {f"{LIBRARY}/common.c": no_xen, header: no_xen})
     _add_command(tree, header)
     for name in ("core.c", "common.c", "compat.c"):
-        _spatch(tree, COCCI / "devicemodel.cocci", f"{library}/{name}")
+        _spatch(tree, COCCI / "devicemodel.cocci", f"{LIBRARY}/{name}")
     tree.before(
-        f"{library}/private.h",
+        f"{LIBRARY}/private.h",
         r"int osdep_xendevicemodel_restrict\(",
         "/* Without the command: -1 and ENOTTY. */\n"
         "int osdep_xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,\n"

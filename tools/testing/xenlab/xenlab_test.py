@@ -507,6 +507,61 @@ class PatchTest(unittest.TestCase):
         self.assertNotIn("mm_get_unmapped_area", header)
         self.assertNotIn("COMPAT_NO", header)
 
+    PRIVCMD = """\
+#include <linux/kernel.h>
+#include <xen/xen.h>
+
+static long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long data)
+{
+	int ret = -ENOTTY;
+	void __user *udata = (void __user *)data;
+
+	switch (cmd) {
+	case IOCTL_PRIVCMD_RESTRICT:
+		ret = privcmd_ioctl_restrict(file, udata);
+		break;
+	}
+	return ret;
+}
+
+static int privcmd_open(struct inode *ino, struct file *file)
+{
+	return 0;
+}
+
+const struct file_operations xen_privcmd_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = privcmd_ioctl,
+};
+"""
+
+    def apply_to(self, text: str) -> str:
+        """Returns a privcmd.c with the command."""
+        self.put({upstream.DRIVER: text})
+        tree = edit.kernel(self.path)
+        upstream._spatch(tree, upstream.COCCI / "privcmd.cocci", upstream.DRIVER)
+        return tree.read(upstream.DRIVER)
+
+    def test_semantic_patch(self) -> None:
+        text = self.apply_to(self.PRIVCMD)
+        self.assertIn("\tcase IOCTL_PRIVCMD_DM_NR_VCPUS:\n\t\tret = ", text)
+        self.assertIn("\t.compat_ioctl = privcmd_compat_ioctl,\n", text)
+
+    def test_each_rule_of_a_semantic_patch_must_match(self) -> None:
+        compat = ".compat_ioctl = other,"
+        for old, new, place in (
+            ("<linux/kernel.h>", "<a.h>", "#include <linux/compat.h>"),
+            ("<xen/xen.h>", "<a.h>", "#include <xen/dm-op.h>"),
+            ("privcmd_ioctl(", "other(", "static long privcmd_ioctl_dm_nr_vcpus("),
+            ("privcmd_open(", "other(", "static long privcmd_compat_ioctl("),
+            ("PRIVCMD_RESTRICT", "OTHER", "case IOCTL_PRIVCMD_DM_NR_VCPUS:"),
+            (".unlocked_ioctl", ".other", ".compat_ioctl ="),
+            (".owner = THIS_MODULE,", compat, ".compat_ioctl ="),
+        ):
+            with self.subTest(old=old), self.assertRaises(Failure) as caught:
+                self.apply_to(self.PRIVCMD.replace(old, new))
+            self.assertIn(f"has no place, or more than one, for '{place}': ", str(caught.exception))
+
     def test_white_space_of_spatch(self) -> None:
         self.assertEqual(
             upstream.tidy("\t", "{\n\tcase A:\n b;\n\n\t\n\tc;\n"),
