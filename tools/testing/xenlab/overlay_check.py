@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Puts the driver into kernel sources and builds it there in every way it can be."""
+"""Puts the driver into kernel sources and builds it there in every way it can be.
+
+And the kernel's own driver with the new command, in one way.
+"""
 
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import edit
 import fetch
 import host
 import kernel
 import ktap
 import overlay
+import upstream
 from arch import ALL
 
 CONFIG = Path(__file__).resolve().parent / "overlay.config"
@@ -210,19 +215,38 @@ def _maintained(source: Path, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
-    """Checks one kernel source in every way, the quick ones first."""
-    source = _source(version)
-    tree = overlay.make(source)
+def _apply(
+    source: Path, make: Callable[[Path], edit.Tree], message: str
+) -> tuple[edit.Tree, Path]:
+    """Applies a patch to a kernel source as its package has it."""
+    _git(source, "checkout", "-q", "-f", "stock")
+    tree = make(source)
     patch = source.with_suffix(".patch")
-    tree.patch(overlay.MESSAGE, patch, AUTHOR)
+    tree.patch(message, patch, AUTHOR)
     _git(source, "am", "-q", str(patch))
-    names = [name for name in tree.names() if (source / name).exists()]
-    compiled = [
+    return tree, patch
+
+
+def _compiled(tree: edit.Tree) -> list[str]:
+    """Returns the files of an applied patch that a compiler reads."""
+    return [
         name
-        for name in names
+        for name in tree.names()
         if name.startswith(("drivers/", "include/")) and name.endswith((".c", ".h"))
+        if tree.has(name)
     ]
+
+
+def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
+    """Checks one kernel source in every way."""
+    source = _source(version)
+    tree, _ = _apply(source, upstream.kernel, upstream.KERNEL_MESSAGE)
+    for arch in TESTED:
+        checked = Checked(source, arch, _compiled(tree))
+        name = f"{arch}: the kernel's own driver with the new command"
+        yield Result(name, checked.build("mm"))
+    tree, patch = _apply(source, overlay.make, overlay.MESSAGE)
+    compiled = _compiled(tree)
     checkpatch = [
         *("perl", str(source / "scripts/checkpatch.pl"), f"--root={source}"),
         *(*CHECKPATCH.split(), "--ignore", CHECKPATCH_IGNORE, str(patch)),
