@@ -20,7 +20,9 @@ PARTS = (
     "samples/xen",
     "tools/testing/selftests/xen",
 )
-MERGED = ("drivers/xen/Makefile",)
+KBUILD = "drivers/xen/Makefile"
+DM_OP = "include/xen/interface/hvm/dm_op.h"
+MERGED = (KBUILD, DM_OP)
 REPLACED = ("drivers/xen/privcmd.c", "drivers/xen/privcmd-buf.c")
 
 COMPAT = host.REPO / "compat"
@@ -53,11 +55,20 @@ def files() -> dict[str, str]:
     names = [name for name in listed.stdout.split("\0") if name]
     if not names:
         raise Failure(Status.USAGE, f"{host.REPO} is no git work tree: clone one")
-    return {
-        name: (host.REPO / name).read_text(encoding="utf-8")
-        for name in names
-        if name not in MERGED
-    }
+    return {name: ours(name) for name in names if name not in MERGED}
+
+
+def ours(name: str) -> str:
+    """Returns one of our files."""
+    return (host.REPO / name).read_text(encoding="utf-8")
+
+
+def part(name: str, pattern: str) -> str:
+    """Returns the part of one of our files that matches a pattern."""
+    found = re.search(pattern, ours(name), re.M | re.S)
+    if found is None:
+        raise Failure(Status.BUILD, f"{name} has no '{pattern}'")
+    return found[0]
 
 
 def kconfig_entries(text: str) -> dict[str, str]:
@@ -191,25 +202,32 @@ def _compat(tree: edit.Tree) -> None:
 
 def _kconfig(tree: edit.Tree) -> None:
     name = "drivers/xen/Kconfig"
-    ours = kconfig_entries((host.REPO / "Kconfig").read_text(encoding="utf-8"))
+    entries = kconfig_entries(ours("Kconfig"))
     if not _compat_words(tree.path, "compat-has-eventfds"):
-        del ours["XEN_PRIVCMD_EVENTFD"]
+        del entries["XEN_PRIVCMD_EVENTFD"]
     theirs = kconfig_entries(tree.read(name))
-    for symbol in ours:
+    for symbol in entries:
         if symbol in theirs and symbol != "XEN_PRIVCMD":
             tree.sub(name, re.escape(theirs[symbol]), "")
     tree.sub(name, r"^config XEN_PRIVCMD\n(?:[\t ].*\n|\n(?=[\t ]))*", "@\n")
-    tree.sub(name, r"^@\n", "\n".join(ours.values()).replace("\\", r"\\"))
+    tree.sub(name, r"^@\n", "\n".join(entries.values()).replace("\\", r"\\"))
 
 
 def _kbuild(tree: edit.Tree) -> None:
-    name = "drivers/xen/Makefile"
-    lines = (host.REPO / name).read_text(encoding="utf-8")
-    tree.sub(name, r"^xen-privcmd-\S+\s*[:+]=.*\n", "", 0)
+    tree.sub(KBUILD, r"^xen-privcmd-\S+\s*[:+]=.*\n", "", 0)
     tree.sub(
-        name,
+        KBUILD,
         r"^obj-\$\(CONFIG_XEN_PRIVCMD\)\s*\+= xen-privcmd\.o\n",
-        kbuild_lines(lines),
+        kbuild_lines(ours(KBUILD)),
+    )
+
+
+def add_operations(tree: edit.Tree, start: str) -> None:
+    """Adds our dm_op.h from a pattern on to the tree's own, which names its authors."""
+    tree.before(
+        DM_OP,
+        r"#endif /\* __XEN_PUBLIC_HVM_DM_OP_H__ \*/",
+        part(DM_OP, rf"^{start}.*?^(?=#endif)"),
     )
 
 
@@ -237,6 +255,7 @@ def make(kernel: Path) -> edit.Tree:
         tree.remove(name)
     for name, text in files().items():
         tree.put(name, text)
+    add_operations(tree, r"/\* Those that raise or lower")
     _compat(tree)
     _kconfig(tree)
     _kbuild(tree)

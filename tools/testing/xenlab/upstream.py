@@ -54,18 +54,6 @@ issued as before.
 """
 
 
-def _ours(name: str) -> str:
-    return (host.REPO / name).read_text(encoding="utf-8")
-
-
-def _part(name: str, pattern: str) -> str:
-    """Returns the part of one of our files that matches a pattern."""
-    found = re.search(pattern, _ours(name), re.M | re.S)
-    if found is None:
-        raise Failure(Status.BUILD, f"{name} has no '{pattern}'")
-    return found[0]
-
-
 def tidy(before: str, after: str) -> str:
     """Puts right what spatch makes of white space, and makes directives of comments."""
     after = re.sub(r"\n\n[ \t]+\n", "\n\n", after)
@@ -102,8 +90,8 @@ def _add_command(tree: edit.Tree, name: str) -> None:
     """Adds the command's argument and number to a privcmd.h."""
     if "IOCTL_PRIVCMD_DM_NR_VCPUS" in tree.read(name):
         raise Failure(Status.USAGE, f"{tree.path} has the command already: see its {name}")
-    struct = _part(UAPI, r"^/\*\*\n \* struct privcmd_dm_nr_vcpus .*?^};\n")
-    number = _part(UAPI, r"^#define IOCTL_PRIVCMD_DM_NR_VCPUS \\\n.*?\n")
+    struct = overlay.part(UAPI, r"^/\*\*\n \* struct privcmd_dm_nr_vcpus .*?^};\n")
+    number = overlay.part(UAPI, r"^#define IOCTL_PRIVCMD_DM_NR_VCPUS \\\n.*?\n")
     number = re.sub(r" \\\n", "\t\t\t\t\\\\\n", number)
     tree.before(name, r"/\*\n \* @cmd: IOCTL_PRIVCMD_HYPERCALL\n", f"{struct}\n")
     tree.sub(
@@ -119,22 +107,17 @@ def kernel(path: Path) -> edit.Tree:
     _add_command(tree, UAPI)
     _spatch(tree, COCCI / "privcmd.cocci", DRIVER)
     for name in ("drivers/xen/dm-op.c", "include/xen/dm-op.h"):
-        tree.put(name, _ours(name))
-    name = "include/xen/interface/hvm/dm_op.h"
-    tree.before(
-        name,
-        r"#endif /\* __XEN_PUBLIC_HVM_DM_OP_H__ \*/",
-        _part(name, r"^/\*\n \* XEN_DMOP_nr_vcpus.*?^(?=#endif)"),
-    )
-    ours = overlay.kconfig_entries(_ours("Kconfig"))
+        tree.put(name, overlay.ours(name))
+    overlay.add_operations(tree, r"/\*\n \* XEN_DMOP_nr_vcpus")
+    ours = overlay.kconfig_entries(overlay.ours("Kconfig"))
     tree.sub(
         "drivers/xen/Kconfig",
         r"^(config XEN_PRIVCMD\n(?:\t.*\n)*?\tdepends on XEN\n)",
         ours["XEN_DM_OP"].replace("\\", r"\\") + r"\n\1\tselect XEN_DM_OP\n",
     )
-    kbuild = _part("drivers/xen/Makefile", r"^obj-\$\(CONFIG_XEN_DM_OP\).*?\n(?=\n)")
+    kbuild = overlay.part(overlay.KBUILD, r"^obj-\$\(CONFIG_XEN_DM_OP\).*?\n(?=\n)")
     tree.before(
-        "drivers/xen/Makefile",
+        overlay.KBUILD,
         r"obj-\$\(CONFIG_XEN_PRIVCMD\)",
         overlay.kbuild_lines(kbuild),
     )

@@ -380,6 +380,7 @@ class PatchTest(unittest.TestCase):
         "drivers/xen/xenfs/super.c": "",
         "include/linux/slab.h": "",
         "include/uapi/xen/privcmd.h": "",
+        overlay.DM_OP: "/* Copyright */\n#endif /* __XEN_PUBLIC_HVM_DM_OP_H__ */\n",
     }
 
     def setUp(self) -> None:
@@ -459,6 +460,15 @@ class PatchTest(unittest.TestCase):
         self.assertEqual(sorted(output.parent.iterdir()), [output])
         for name, content in self.KERNEL.items():
             self.assertEqual((self.path / name).read_text(encoding="utf-8"), content)
+
+    def test_a_header_keeps_its_authors(self) -> None:
+        self.assertNotIn(overlay.DM_OP, overlay.files())
+        tree = edit.kernel(self.path)
+        overlay.add_operations(tree, r"/\* Those that raise or lower")
+        text = tree.read(overlay.DM_OP)
+        self.assertTrue(text.startswith("/* Copyright */\n"))
+        self.assertEqual(text.count("#define XEN_DMOP_"), 5)
+        self.assertTrue(text.endswith("#endif /* __XEN_PUBLIC_HVM_DM_OP_H__ */\n"))
 
     def test_maintained(self) -> None:
         text = overlay.add_maintained(self.KERNEL["MAINTAINERS"], ["a/", "z/"])
