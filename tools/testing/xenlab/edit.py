@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Changes to a source tree that is never written to: they become a patch."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -36,6 +37,11 @@ class Tree:
     def names(self) -> list[str]:
         """Returns the files that differ."""
         return sorted(self._changed)
+
+    def digest(self, parts: tuple[str, ...]) -> bytes:
+        """Returns what differs in parts of the tree, in short."""
+        changes = [item for item in self._changed.items() if item[0].startswith(parts)]
+        return hashlib.sha256(repr(sorted(changes)).encode()).digest()
 
     def read(self, name: str) -> str:
         """Returns a file as it is to be."""

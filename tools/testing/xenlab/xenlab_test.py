@@ -461,6 +461,18 @@ class PatchTest(unittest.TestCase):
         for name, content in self.KERNEL.items():
             self.assertEqual((self.path / name).read_text(encoding="utf-8"), content)
 
+    def test_other_changes_have_another_digest(self) -> None:
+        tree = edit.kernel(self.path)
+        digests = [tree.digest(("drivers/",))]
+        for name, text in (("new.c", "a"), ("new.c", "b"), ("newer.c", "b")):
+            tree.put(f"drivers/xen/{name}", text)
+            digests.append(tree.digest(("drivers/",)))
+        tree.remove("drivers/xen/privcmd.c")
+        digests.append(tree.digest(("drivers/",)))
+        self.assertEqual(len(set(digests)), 5)
+        tree.put("samples/xen/new.c", "a")
+        self.assertEqual(tree.digest(("drivers/",)), digests[-1])
+
     def test_a_header_keeps_its_authors(self) -> None:
         self.assertNotIn(overlay.DM_OP, overlay.files())
         tree = edit.kernel(self.path)
