@@ -144,6 +144,10 @@ def selftests(trees: fetch.Trees) -> Path:
             *_programs(output, trees),
             f"SELFTESTS={source / 'tools/testing/selftests'}",
         )
+    # What is not there would not run, and nothing would tell.
+    for path in sorted(SELFTESTS.glob("*_test.c")):
+        if not os.access(output / path.stem, os.X_OK):
+            raise Failure(Status.BUILD, f"building the selftests did not make {path.stem}")
     return output
 
 

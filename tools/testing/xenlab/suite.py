@@ -116,8 +116,7 @@ def permitted_skips(
 ) -> dict[str, set[str]]:
     """Returns the skips that a run permits, by its lists and more of them.
 
-    Each must be of a test program. Not of one that was built: an older Xen's
-    libraries may not be enough for it.
+    Each must be of a test program.
     """
     permitted: dict[str, set[str]] = {}
     for skips in (*skip_lists(options, trees), *more):

@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 
 import arch
 import bench
+import build
 import console
 import cpio
 import debug
@@ -995,6 +996,29 @@ class MutantsTest(unittest.TestCase):
             list(mutants.outcomes("m", tests, {"m a_test": ran}).values()),
             ["passed", "failed", "did not run", "did not run"],
         )
+
+
+class BuildTest(unittest.TestCase):
+    """What was built is looked at."""
+
+    def test_each_test_has_a_program(self) -> None:
+        names = [path.stem for path in build.SELFTESTS.glob("*_test.c")]
+        with tempfile.TemporaryDirectory() as scratch:
+            trees = fetch.Trees(arch.AMD64, Path("linux"), Path("xen"))
+            output = Path(scratch) / "selftests/xen"
+            output.mkdir(parents=True)
+            for name in names:
+                (output / name).touch(0o755)
+            with (
+                mock.patch.object(host, "BUILD", Path(scratch)),
+                mock.patch.object(build, "make"),
+                mock.patch.object(fetch, "tree", return_value=Path("source")),
+                mock.patch.object(fetch, "kernel_source", return_value=Path("source")),
+            ):
+                self.assertEqual(build.selftests(trees), output)
+                (output / names[0]).unlink()
+                with self.assertRaisesRegex(Failure, f"did not make {names[0]}$"):
+                    build.selftests(trees)
 
 
 class SuiteTest(unittest.TestCase):
