@@ -5,6 +5,7 @@ make decides what has to be built again; built as it is called, nothing changes.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ class Built:
 
 # Unset for a make of its own: what an outer one hands on is meant for that one.
 NO_OUTER_MAKE = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+# What kbuild itself says when its tools are not quite those of who built the kernel.
+KBUILD_CHATTER = re.compile(
+    r"warning: (?:the compiler|pahole version) differs from the one used to build the kernel"
+)
 
 # Makes this repository visible in another root directory, and runs a command there.
 IN_ROOT = """\
@@ -88,6 +94,15 @@ def external(
     )
 
 
+def warnings(said: str) -> list[str]:
+    """Returns the warnings of a build, but for those about its tools."""
+    return [
+        line
+        for line in said.splitlines()
+        if "warning:" in line.lower() and not KBUILD_CHATTER.match(line)
+    ]
+
+
 def modules(
     trees: fetch.Trees,
     source: Path = host.REPO,
@@ -115,9 +130,9 @@ def modules(
             root=root,
         )
     # Those of modpost are no errors.
-    warnings = [line for line in said.splitlines() if "warning:" in line.lower()]
-    if strict and warnings:
-        raise Failure(Status.BUILD, "building the modules gave a warning", warnings)
+    found = warnings(said) if strict else []
+    if found:
+        raise Failure(Status.BUILD, "building the modules gave a warning", found)
     built = Built(output)
     for name in (*MODULES, TEST_MODULE):
         if not built.file(name).is_file():

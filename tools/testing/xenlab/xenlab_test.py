@@ -1001,6 +1001,16 @@ class MutantsTest(unittest.TestCase):
 class BuildTest(unittest.TestCase):
     """What was built is looked at."""
 
+    def test_warnings_about_tools_are_none_about_the_driver(self) -> None:
+        text = """\
+warning: the compiler differs from the one used to build the kernel
+  The kernel was built by: gcc-12
+warning: pahole version differs from the one used to build the kernel
+WARNING: modpost: missing MODULE_DESCRIPTION() in a.o
+a.c:1:2: warning: unused variable
+"""
+        self.assertEqual(build.warnings(text), text.splitlines()[3:])
+
     def test_each_test_has_a_program(self) -> None:
         names = [path.stem for path in build.SELFTESTS.glob("*_test.c")]
         with tempfile.TemporaryDirectory() as scratch:
