@@ -84,7 +84,7 @@ def run(
         files = cpio.Archive()
         suite.put(files, directory, built)
         load = machine.Load(built.modules(), files)
-        counts, failure = suite.run_programs(
+        counts, failure, _ = suite.run_programs(
             options, trees, load, names, permitted, limit
         )
         total += counts

@@ -74,6 +74,8 @@ class Result:
     failed: int
     skipped: int
     seconds: int
+    # How many machines it took; none if it could not be run.
+    tries: int
 
 
 def choose(wanted: Sequence[str]) -> list[Row]:
@@ -90,11 +92,11 @@ def choose(wanted: Sequence[str]) -> list[Row]:
 def table(results: Sequence[Result]) -> list[str]:
     """Returns the lines that show the results."""
     width = max(len(str(row)) for row in ROWS)
-    lines = [f"{'':{width}} passed failed skipped seconds"]
+    lines = [f"{'':{width}} passed failed skipped seconds tries"]
     for result in results:
         lines.append(
             f"{result.row:{width}} {result.passed:6} {result.failed:6} "
-            f"{result.skipped:7} {result.seconds:7}"
+            f"{result.skipped:7} {result.seconds:7} {result.tries:5}"
         )
     return lines
 
@@ -146,7 +148,7 @@ def run(
     results = []
     built: dict[tuple[str, str], build.Built] = {}
 
-    def test(row: Row) -> tuple[ktap.Counts, Failure | None]:
+    def test(row: Row) -> suite.Tested:
         chosen = row.options(options)
         kernel = (row.arch, row.linux)
         try:
@@ -154,20 +156,27 @@ def run(
                 built[kernel] = _modules(chosen)
             return suite.run_driver(chosen, (), built[kernel])
         except Failure as failure:
-            return ktap.Counts(failed=1), failure
+            return suite.Tested(ktap.Counts(failed=1), failure, 0)
 
     with _fetched_ahead(options, rows):
         for row in rows:
             print(f"{row}:", flush=True)
             start = time.monotonic()
-            counts, failure = test(row)
+            counts, failure, tries = test(row)
             seconds = round(time.monotonic() - start)
             if failure is not None:
                 message = f"{row}: {failure}"
                 failures.append(Failure(failure.status, message, failure.evidence))
             total += counts
             results.append(
-                Result(str(row), counts.passed, counts.failed, counts.skipped, seconds)
+                Result(
+                    str(row),
+                    counts.passed,
+                    counts.failed,
+                    counts.skipped,
+                    seconds,
+                    tries,
+                )
             )
     _write(results)
     for line in table(results):

@@ -92,7 +92,7 @@ def run(
     directory = build.selftests(trees)
     files = cpio.Archive()
     suite.put(files, directory, _test_module(trees))
-    counts, failure = suite.run_programs(
+    counts, failure, _ = suite.run_programs(
         options,
         trees,
         machine.Load((), files),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import build
 import cpio
@@ -24,6 +25,16 @@ SKIPS = Path(__file__).resolve().parent / "skips"
 # How often tests are run at most.
 TRIES = 5
 EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
+
+
+class Tested(NamedTuple):
+    """What became of test programs."""
+
+    counts: ktap.Counts
+    # Of the machine.
+    failure: Failure | None
+    # How many machines it took.
+    tries: int
 
 
 def names(directory: Path) -> list[str]:
@@ -142,18 +153,21 @@ def emulator_failed(log: str) -> bool:
 
 def repeat(
     once: Callable[[], tuple[ktap.Counts, machine.Verdict]]
-) -> tuple[ktap.Counts, machine.Verdict]:
-    """Runs tests, and again where it was the emulated processor that may have failed."""
-    for left in reversed(range(TRIES)):
+) -> tuple[ktap.Counts, machine.Verdict, int]:
+    """Runs tests, and again where it was the emulated processor that may have failed.
+
+    Returns how often they ran, too.
+    """
+    for tries in range(1, TRIES + 1):
         total, verdict = once()
         log = verdict.log.read_text(encoding="utf-8", errors="replace")
-        if not (left and total.failed and emulator_failed(log)):
+        if tries == TRIES or not (total.failed and emulator_failed(log)):
             break
         host.say(
             "a triple fault, which QEMU's emulated SVM causes now and then "
             f"({verdict.log}): once more, from the start"
         )
-    return total, verdict
+    return total, verdict, tries
 
 
 def run_programs(
@@ -163,7 +177,7 @@ def run_programs(
     commands: Sequence[str],
     permitted: dict[str, set[str]],
     limit: int = programs.PROGRAM_LIMIT,
-) -> tuple[ktap.Counts, Failure | None]:
+) -> Tested:
     """Runs test programs in one boot and judges them."""
 
     def once() -> tuple[ktap.Counts, machine.Verdict]:
@@ -192,15 +206,16 @@ def run_programs(
             total += ktap.Counts(failed=1)
         return total, verdict
 
-    total, verdict = repeat(once)
-    return total, None if verdict.status is Status.GOOD else verdict.failure()
+    total, verdict, tries = repeat(once)
+    failure = None if verdict.status is Status.GOOD else verdict.failure()
+    return Tested(total, failure, tries)
 
 
 def run_driver(
     options: machine.Options,
     wanted: Sequence[str],
     built: build.Built | None = None,
-) -> tuple[ktap.Counts, Failure | None]:
+) -> Tested:
     """Runs the tests with one driver, in one boot."""
     trees = versions.trees(options)
     built = built or build.modules(trees)
@@ -221,7 +236,7 @@ def run(
     total = ktap.Counts()
     failures = []
     for driver in drivers:
-        counts, failure = run_driver(replace(options, driver=driver), wanted)
+        counts, failure, _ = run_driver(replace(options, driver=driver), wanted)
         total += counts
         if failure is not None:
             failures.append(failure)

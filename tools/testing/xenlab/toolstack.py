@@ -328,5 +328,5 @@ def run(
     image = images.make(trees)
     modules = build.modules(trees).modules() if options.driver == "ours" else []
     load = _load(trees, tools, image, modules)
-    total, verdict = suite.repeat(lambda: _once(options, chosen, image, load))
+    total, verdict, _ = suite.repeat(lambda: _once(options, chosen, image, load))
     return total, [] if verdict.status is Status.GOOD else [verdict.failure()]

@@ -191,7 +191,8 @@ def _run_kernel(
     suite.put(files, directory, built)
     load = machine.Load(suite.modules(options.driver, trees, built), files)
     permitted = suite.permitted_skips(options, trees)
-    return suite.run_programs(options, trees, load, TESTS, permitted)
+    counts, failure, _ = suite.run_programs(options, trees, load, TESTS, permitted)
+    return counts, failure
 
 
 def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:

@@ -1064,7 +1064,8 @@ class SuiteTest(unittest.TestCase):
                 verdict = machine.Verdict(Status.GOOD, "", log)
                 once = mock.Mock(side_effect=[(counts, verdict) for counts in outcomes])
                 with mock.patch.object(host, "say"):
-                    counts, _ = suite.repeat(once)
+                    counts, _, tries = suite.repeat(once)
+            self.assertEqual(tries, runs)
             self.assertEqual(once.call_count, runs)
             self.assertEqual(counts, outcomes[runs - 1])
 
@@ -1145,17 +1146,20 @@ class MatrixTest(unittest.TestCase):
             counts, failures, shown = self.run_rows(
                 scratch,
                 Failure(Status.BUILD, "no mirror", ["evidence"]),
-                (ktap.Counts(passed=5, skipped=1), None),
+                suite.Tested(ktap.Counts(passed=5, skipped=1), None, 2),
             )
             written = json.loads((Path(scratch) / "matrix.json").read_text())
         self.assertEqual(counts, ktap.Counts(5, 1, 1))
         self.assertEqual(failures[0].evidence, ("evidence",))
         self.assertEqual(str(failures[0]), "amd64-7.2-4.17: no mirror")
-        self.assertRegex(shown, r"amd64-7.2-4.17 +0 +1 +0 +0\n")
-        self.assertRegex(shown, r"amd64-7.2-4.20 +5 +0 +1 +0\n")
+        self.assertRegex(shown, r"amd64-7.2-4.17 +0 +1 +0 +0 +0\n")
+        self.assertRegex(shown, r"amd64-7.2-4.20 +5 +0 +1 +0 +2\n")
         self.assertEqual(
-            [(row["row"], row["passed"], row["failed"]) for row in written],
-            [("amd64-7.2-4.17", 0, 1), ("amd64-7.2-4.20", 5, 0)],
+            [
+                (row["row"], row["passed"], row["failed"], row["tries"])
+                for row in written
+            ],
+            [("amd64-7.2-4.17", 0, 1, 0), ("amd64-7.2-4.20", 5, 0, 2)],
         )
 
 
