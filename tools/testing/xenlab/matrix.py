@@ -138,47 +138,58 @@ def _write(results: Sequence[Result]) -> None:
     os.rename(partial, RESULTS)
 
 
+def _test(
+    row: Row, options: machine.Options, built: dict[tuple[str, str], build.Built]
+) -> suite.Tested:
+    """Tests a row; built has the modules of the kernels so far."""
+    kernel = (row.arch, row.linux)
+    try:
+        if kernel not in built:
+            built[kernel] = _modules(options)
+        return suite.run_driver(options, (), built[kernel])
+    except Failure as failure:
+        return suite.Tested(ktap.Counts(failed=1), failure, 0)
+    except OSError as error:
+        return suite.Tested(ktap.Counts(failed=1), Failure(Status.BUILD, str(error)), 0)
+
+
 def run(
     options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Tests the wanted rows, or all of them; one that cannot be run has failed."""
+    """Tests the wanted rows, or all of them; one that cannot be run has failed.
+
+    However it ends, the table and the file have the rows that came to an end, and no
+    others.
+    """
     rows = choose(wanted)
+    RESULTS.unlink(missing_ok=True)
     total = ktap.Counts()
     failures = []
-    results = []
+    results: list[Result] = []
     built: dict[tuple[str, str], build.Built] = {}
-
-    def test(row: Row) -> suite.Tested:
-        chosen = row.options(options)
-        kernel = (row.arch, row.linux)
-        try:
-            if kernel not in built:
-                built[kernel] = _modules(chosen)
-            return suite.run_driver(chosen, (), built[kernel])
-        except Failure as failure:
-            return suite.Tested(ktap.Counts(failed=1), failure, 0)
-
-    with _fetched_ahead(options, rows):
-        for row in rows:
-            print(f"{row}:", flush=True)
-            start = time.monotonic()
-            counts, failure, tries = test(row)
-            seconds = round(time.monotonic() - start)
-            if failure is not None:
-                message = f"{row}: {failure}"
-                failures.append(Failure(failure.status, message, failure.evidence))
-            total += counts
-            results.append(
-                Result(
-                    str(row),
-                    counts.passed,
-                    counts.failed,
-                    counts.skipped,
-                    seconds,
-                    tries,
+    try:
+        with _fetched_ahead(options, rows):
+            for row in rows:
+                print(f"{row}:", flush=True)
+                start = time.monotonic()
+                counts, failure, tries = _test(row, row.options(options), built)
+                seconds = round(time.monotonic() - start)
+                if failure is not None:
+                    message = f"{row}: {failure}"
+                    failures.append(Failure(failure.status, message, failure.evidence))
+                total += counts
+                results.append(
+                    Result(
+                        str(row),
+                        counts.passed,
+                        counts.failed,
+                        counts.skipped,
+                        seconds,
+                        tries,
+                    )
                 )
-            )
-    _write(results)
-    for line in table(results):
-        print(line, flush=True)
+                _write(results)
+    finally:
+        for line in table(results):
+            print(line, flush=True)
     return total, failures

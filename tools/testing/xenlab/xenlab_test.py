@@ -1128,18 +1128,19 @@ class MatrixTest(unittest.TestCase):
 
     def run_rows(self, scratch: str, *outcomes: object) -> tuple[ktap.Counts, list[Failure], str]:
         """Runs two rows whose tests end in this way; returns what was printed too."""
-        shown = io.StringIO()
+        self.shown = io.StringIO()
+        (Path(scratch) / "matrix.json").write_text("of another run")
         with (
             mock.patch.object(matrix, "RESULTS", Path(scratch) / "matrix.json"),
             mock.patch.object(matrix, "_modules"),
             mock.patch.object(matrix, "_fetched_ahead", return_value=contextlib.nullcontext()),
             mock.patch.object(suite, "run_driver", side_effect=outcomes),
-            contextlib.redirect_stdout(shown),
+            contextlib.redirect_stdout(self.shown),
         ):
             counts, failures = matrix.run(
                 machine.Options(), ["amd64-7.2-4.17", "amd64-7.2-4.20"]
             )
-        return counts, failures, shown.getvalue()
+        return counts, failures, self.shown.getvalue()
 
     def test_a_row_that_cannot_be_run_fails_and_the_next_one_runs(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -1161,6 +1162,29 @@ class MatrixTest(unittest.TestCase):
             ],
             [("amd64-7.2-4.17", 0, 1, 0), ("amd64-7.2-4.20", 5, 0, 2)],
         )
+
+
+    def test_an_error_of_the_host_is_a_row_that_failed(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            counts, failures, _ = self.run_rows(
+                scratch,
+                OSError(28, "No space left on device"),
+                suite.Tested(ktap.Counts(passed=5), None, 1),
+            )
+        self.assertEqual(counts, ktap.Counts(5, 1, 0))
+        self.assertIn("amd64-7.2-4.17: [Errno 28] No space left", str(failures[0]))
+
+    def test_an_interrupted_run_leaves_what_it_has_done(self) -> None:
+        good = suite.Tested(ktap.Counts(passed=5), None, 1)
+        nothing: list[suite.Tested] = []
+        for done, rows in ((nothing, []), ([good], ["amd64-7.2-4.17"])):
+            with tempfile.TemporaryDirectory() as scratch:
+                with self.assertRaises(KeyboardInterrupt):
+                    self.run_rows(scratch, *done, KeyboardInterrupt())
+                path = Path(scratch) / "matrix.json"
+                written = json.loads(path.read_text()) if path.exists() else []
+            self.assertEqual([row["row"] for row in written], rows)
+            self.assertEqual(re.findall(r"(?m)^(amd64\S+) +\d", self.shown.getvalue()), rows)
 
 
 class DifferentialTest(unittest.TestCase):
