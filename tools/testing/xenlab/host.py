@@ -34,7 +34,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
         "make",
         "patch",
     ),
-    "kernel": ("bc", "bison", "flex"),
+    "kernel": ("bc", "bison", "flex", "libelf-dev"),
     "patches": ("coccinelle", "git", "rsync", "unifdef"),
     "bench": ("gnuplot-nox",),
     "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
