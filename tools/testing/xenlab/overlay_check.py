@@ -162,12 +162,13 @@ class Checked:
             or (value == "n") != (f"# CONFIG_{symbol} is not set\n" in config)
         ]
 
-    def build(self, combination: str) -> list[str]:
+    def build(self, combination: str, sparse: bool = True) -> list[str]:
         """Builds drivers/xen/; returns what went wrong."""
         wrong = self.configure(combination)
         if wrong:
             return wrong
-        status, lines = self.make("W=1", "C=1", f"CHECK={_sparse()}", "drivers/xen/")
+        check = ("C=1", f"CHECK={_sparse()}") if sparse else ()
+        status, lines = self.make("W=1", *check, "drivers/xen/")
         if any("sparse" in line and "not available" in line for line in lines):
             return ["sparse did not run"]
         # A kernel's own files have warnings too.
@@ -246,7 +247,8 @@ def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
     for arch in TESTED:
         checked = Checked(source, arch, _compiled(tree))
         name = f"{arch}: the kernel's own driver with the new command"
-        yield Result(name, checked.build("mm"))
+        # sparse has much to say of that driver as it is.
+        yield Result(name, checked.build("mm", sparse=False))
     tree, patch = _apply(source, overlay.make, overlay.MESSAGE)
     compiled = _compiled(tree)
     headers = [name for name in tree.names() if Path(name).name == "compat.h"]
