@@ -156,13 +156,16 @@ static bool is_write(const struct ioreq *request)
 	       request->dir == IOREQ_WRITE && !request->data_is_ptr && request->count == 1;
 }
 
-/* What stands above a value of one byte is not part of it. */
+/* Of what is written; what stands above a value of one byte is not part of it. */
+static u32 value_mask(u32 size)
+{
+	return size == 1 ? U8_MAX : U16_MAX;
+}
+
 static bool rings(const struct ioreq *request, const struct doorbell *doorbell)
 {
-	u32 mask = doorbell->size == 1 ? U8_MAX : U16_MAX;
-
 	return request->addr == doorbell->addr && request->size == doorbell->size &&
-	       (request->data & mask) == doorbell->value;
+	       (request->data & value_mask(doorbell->size)) == doorbell->value;
 }
 
 /*
@@ -235,6 +238,17 @@ static void destroy_reader(struct reader *reader)
 	kvfree(reader);
 }
 
+static bool has_port(const struct reader *reader, evtchn_port_t port)
+{
+	unsigned int i;
+
+	for (i = 0; i < reader->vcpus; i++)
+		if (reader->ports[i].port == port)
+			return true;
+
+	return false;
+}
+
 static int bind_ports(struct reader *reader, const u32 __user *ports, unsigned int vcpus)
 {
 	while (reader->vcpus < vcpus) {
@@ -243,6 +257,8 @@ static int bind_ports(struct reader *reader, const u32 __user *ports, unsigned i
 
 		if (get_user(port->port, ports + reader->vcpus))
 			return -EFAULT;
+		if (has_port(reader, port->port))
+			return -EINVAL;
 
 		port->reader = reader;
 		port->slot = privcmd_ioreqs_slot(reader->ioreqs, reader->vcpus);
@@ -287,6 +303,35 @@ static struct reader *create_reader(const struct privcmd_ioeventfd *req,
 	return reader;
 }
 
+static bool same_server(const struct privcmd_ioreq_server *a,
+			const struct privcmd_ioreq_server *b)
+{
+	return a->dom == b->dom && a->id == b->id;
+}
+
+/*
+ * A file has one reader for a server, by one mapping.  With one for each mapping
+ * there would be no end of handlers of the same event channels, whose users the
+ * kernel counts in 16 bits.
+ */
+static struct reader *get_reader(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
+				 const struct privcmd_ioreq_server *server)
+{
+	struct reader *reader;
+
+	list_for_each_entry(reader, &file->readers, list) {
+		if (reader->server.mapping == server->mapping)
+			return reader;
+		if (reader->ioreq == req->ioreq || same_server(&reader->server, server))
+			return ERR_PTR(-EBUSY);
+	}
+
+	reader = create_reader(req, server);
+	if (!IS_ERR(reader))
+		list_add(&reader->list, &file->readers);
+	return reader;
+}
+
 static struct reader *find_reader(struct privcmd_file *file, unsigned long ioreq)
 {
 	struct reader *reader;
@@ -309,28 +354,36 @@ static struct doorbell *find_doorbell(struct reader *reader, const struct eventf
 	return NULL;
 }
 
+/* Of two for the same write one would never ring. */
+static bool has_such(const struct reader *reader, const struct doorbell *wanted)
+{
+	const struct doorbell *doorbell;
+
+	list_for_each_entry(doorbell, &reader->doorbells, list)
+		if (doorbell->addr == wanted->addr && doorbell->size == wanted->size &&
+		    doorbell->value == wanted->value)
+			return true;
+
+	return false;
+}
+
 static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 			const struct privcmd_ioeventfd *req,
 			const struct privcmd_ioreq_server *server)
 {
-	struct reader *reader = find_reader(file, req->ioreq);
+	struct reader *reader;
 	unsigned int i;
 
 	if (file->nr_doorbells == MAX_DOORBELLS)
 		return -ENOSPC;
 
-	if (!reader) {
-		reader = create_reader(req, server);
-		if (IS_ERR(reader))
-			return PTR_ERR(reader);
-		list_add(&reader->list, &file->readers);
-	}
-
-	/* Another mapping is there now than the one that the reader began with. */
-	if (reader->server.dom != server->dom || reader->server.id != server->id)
-		return -EINVAL;
+	reader = get_reader(file, req, server);
+	if (IS_ERR(reader))
+		return PTR_ERR(reader);
 	if (find_doorbell(reader, doorbell->eventfd))
 		return -EBUSY;
+	if (has_such(reader, doorbell))
+		return -EEXIST;
 
 	spin_lock_irq(&reader->lock);
 	list_add_tail(&doorbell->list, &reader->doorbells);
@@ -370,7 +423,9 @@ static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 
 	if (req->addr_len != 1 && req->addr_len != 2 && req->addr_len != 4 && req->addr_len != 8)
 		return -EINVAL;
-	if (req->addr + req->addr_len < req->addr)
+	if (req->addr > U64_MAX - VIRTIO_MMIO_QUEUE_NOTIFY - req->addr_len)
+		return -EINVAL;
+	if (req->vq > value_mask(req->addr_len))
 		return -EINVAL;
 
 	err = find_server(req, &server);
@@ -474,13 +529,14 @@ int privcmd_ioeventfd_check(const union privcmd_arg *arg)
  * With PRIVCMD_IOEVENTFD_FLAG_DEASSIGN it ends: no signal comes any more then.
  *
  * Return: 0; -EINVAL if the slots are not those of an ioreq server of the domain,
- * mapped from the start of a mapping on, or not those that the address stood for
- * before, if the number of vCPUs is not that of the domain, if there is no write of
- * that length or at that address, if an event channel was not bound to the domain
- * with /dev/xen/evtchn, or if the descriptor is no eventfd; -EBADF if it is none at
- * all; -EBUSY if the eventfd has a doorbell there already; -ENOSPC if there are too
- * many; -ENODEV if there is nothing to end; -EFAULT; -ENOMEM; or the hypervisor's
- * error.
+ * mapped from the start of a mapping on, if the number of vCPUs is not that of the
+ * domain, if there is no write of that length, at that address or of that value, if
+ * an event channel was not bound to the domain with /dev/xen/evtchn or is named
+ * twice, or if the descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if
+ * the eventfd has a doorbell there already, or if the file has doorbells of that
+ * server, or at that address, by another mapping; -EEXIST if it has one for that
+ * write; -ENOSPC if there are too many; -ENODEV if there is nothing to end; -EFAULT;
+ * -ENOMEM; or the hypervisor's error.
  */
 long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
 {

@@ -32,7 +32,7 @@
  * @wait: the entry in @wqh.
  * @poll: adds @wait to @wqh.
  * @issue: issues the operation.
- * @closed: the eventfd has no file left: it will not be written to again.
+ * @closed: the eventfd's last descriptor was closed, with which this is over.
  * @dom: the target.
  * @size: size of the operation in bytes.
  * @op: the operation.
@@ -81,8 +81,11 @@ static int wake_up_irqfd(struct wait_queue_entry *wait, unsigned int mode, int s
 		eventfd_ctx_do_read(irqfd->eventfd, &count);
 		queue_work(system_highpri_wq, &irqfd->issue);
 	}
-	if (events & EPOLLHUP)
+	/* Others in the kernel may go on signalling an eventfd that nobody can name. */
+	if (events & EPOLLHUP) {
+		list_del_init(&wait->entry);
 		WRITE_ONCE(irqfd->closed, true);
+	}
 
 	return 0;
 }
@@ -116,7 +119,7 @@ static struct irqfd *find(struct privcmd_file *file, const struct eventfd_ctx *e
 	return NULL;
 }
 
-/* Those whose eventfd was closed cannot be named any more. */
+/* What is over already still takes memory. */
 static void end_closed(struct privcmd_file *file)
 {
 	struct irqfd *irqfd, *next;
@@ -262,7 +265,8 @@ int privcmd_irqfd_check(const union privcmd_arg *arg)
  *
  * Writes that come before the operation for an earlier one was issued share it.
  * With PRIVCMD_IRQFD_FLAG_DEASSIGN it ends: what was written before has been
- * issued then, and nothing is issued any more.
+ * issued then, and nothing is issued any more.  It is over, too, when the eventfd's
+ * last descriptor is closed.
  *
  * Return: 0, also if there is nothing to end; -E2BIG if the operation is larger
  * than any; -EINVAL if it is none that raises or lowers an interrupt, or if the

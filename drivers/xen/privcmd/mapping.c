@@ -10,6 +10,7 @@
  * owns the borrowed pages, and is never copied, split or moved.
  */
 
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -361,16 +362,18 @@ int privcmd_mapping_own(struct vm_area_struct *vma)
  * privcmd_mapping_set_server() - Note which ioreq server a mapping shows.
  * @vma: the mapping, which has an owner of its own, and from whose start on the
  *	server's frames have been mapped.
- * @server: the server.
+ * @server: the server; the mapping's number is set here.
  *
  * Context: The caller holds the mmap lock for writing.
  */
 void privcmd_mapping_set_server(struct vm_area_struct *vma,
 				const struct privcmd_ioreq_server *server)
 {
+	static atomic64_t last = ATOMIC64_INIT(0);
 	struct privcmd_mapping *mapping = vma->vm_private_data;
 
 	mapping->server = *server;
+	mapping->server.mapping = atomic64_inc_return(&last);
 }
 
 /**

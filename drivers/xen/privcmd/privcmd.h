@@ -45,11 +45,14 @@ struct privcmd_file {
  * @dom: the domain.
  * @id: the server.
  * @nr_frames: how many of its frames, from that of vCPU 0 on.
+ * @mapping: the number of the mapping, which no other one ever has; servers are
+ *	destroyed, and their ids and the addresses of mappings used again.
  */
 struct privcmd_ioreq_server {
 	domid_t dom;
 	u32 id;
 	u32 nr_frames;
+	u64 mapping;
 };
 
 /**

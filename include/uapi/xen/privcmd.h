@@ -156,7 +156,8 @@ struct privcmd_mmap_resource {
  *	set_isa_irq_level, inject_msi and, on Arm, set_irq_level.
  * @size: its size in bytes, 8 to 64.
  * @fd: the eventfd.
- * @flags: 0, or PRIVCMD_IRQFD_FLAG_DEASSIGN to end it; then only @fd counts.
+ * @flags: 0, or PRIVCMD_IRQFD_FLAG_DEASSIGN to end it; then only @fd counts.  It
+ *	ends with the last descriptor of the eventfd, too.
  * @dom: domain the operation is for.
  * @pad: not used.
  *
@@ -181,15 +182,15 @@ struct privcmd_irqfd {
  * @ioreq: address of the ioreq server's pages, which MMAP_RESOURCE has mapped from
  *	the start of a mapping on, all that have a vCPU's slot.
  * @ports: address of the event channels, a __u32 for each vCPU: the local ports,
- *	bound with /dev/xen/evtchn.  Those of the first doorbell count for all of
- *	the same @ioreq.
+ *	bound with /dev/xen/evtchn, each another one.  Those of the first doorbell
+ *	count for all of the same @ioreq.
  * @addr: guest address of a virtio-mmio device, whose register QueueNotify (0x50
  *	on) is the doorbell.
  * @addr_len: length of the write in bytes: 1, 2, 4 or 8.
  * @event_fd: the eventfd that it signals.
  * @vcpus: number of the domain's vCPUs, as DM_NR_VCPUS tells it.
- * @vq: the number whose write rings, that of a queue; of what is written, only the
- *	lower 16 bits count.
+ * @vq: the number whose write rings, that of a queue, of 16 bits (8 if @addr_len is
+ *	1); of what is written, only these bits count.
  * @flags: 0, or PRIVCMD_IOEVENTFD_FLAG_DEASSIGN to end it; then @ioreq, @event_fd,
  *	@vcpus and @dom say what.
  * @dom: domain whose requests are served.
@@ -198,9 +199,10 @@ struct privcmd_irqfd {
  * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
  * flags, or one of the above is not as it says; EPERM: the file is restricted to
  * another domain; EBADF: @event_fd is not open; EBUSY: the eventfd has a doorbell
- * of the server already; ENOSPC: 1024 doorbells of a file are the limit;
- * ENODEV: there is nothing to end; EFAULT; ENOMEM; or the hypervisor's error, as
- * for IOCTL_PRIVCMD_DM_NR_VCPUS.
+ * of the server already, or the file has doorbells of the server, or at @ioreq, by
+ * another mapping; EEXIST: another eventfd has that doorbell; ENOSPC: 1024 doorbells
+ * of a file are the limit; ENODEV: there is nothing to end; EFAULT; ENOMEM; or the
+ * hypervisor's error, as for IOCTL_PRIVCMD_DM_NR_VCPUS.
  */
 struct privcmd_ioeventfd {
 	__u64 ioreq;

@@ -348,6 +348,99 @@ TEST_F_TIMEOUT(interrupt, can_lose_its_eventfd, TIME_LIMIT)
 	}
 }
 
+/* As if the vCPU had written.  Nothing tells of it; a new doorbell looks at all slots. */
+static void ring(struct machine *machine, unsigned int vcpu)
+{
+	struct ioreq *slot = &machine->server.slots[vcpu];
+	struct ioreq request = {
+		.vp_eport = slot->vp_eport,
+		.type = IOREQ_TYPE_COPY,
+		.dir = IOREQ_WRITE,
+		.count = 1,
+		.addr = DEVICE + NOTIFY,
+		.size = 4,
+	};
+
+	*slot = request;
+	write_state(slot, request, STATE_IOREQ_READY);
+}
+
+/* The kernel can go on signalling it: a doorbell does not take its descriptor. */
+TEST_F_TIMEOUT(interrupt, ends_with_the_last_descriptor_of_its_eventfd, TIME_LIMIT)
+{
+	struct machine *machine = &self->machine;
+	int event = self->events[0];
+
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, event, 0));
+	ring(machine, 1);
+	ASSERT_EQ(0, ioeventfd(machine->server.fd, doorbell(&machine->server, event, 0)));
+	EXPECT_TRUE(interrupts_become(machine, 0, 1));
+
+	close(event);
+	ring(machine, 1);
+	ASSERT_EQ(0, ioeventfd(machine->server.fd,
+			       doorbell(&machine->server, self->events[1], 1)));
+	EXPECT_TRUE(read_slot(&machine->server.slots[1]).state == STATE_IORESP_READY);
+	usleep(LATE_US);
+	EXPECT_EQ(1, interrupts(machine, 0));
+
+	/* Others go on. */
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, self->events[2], 2));
+	ASSERT_TRUE(signal_eventfd(self->events[2]));
+	EXPECT_TRUE(interrupts_become(machine, 2, 1));
+	machine->server.slots[1].state = STATE_IOREQ_NONE;
+}
+
+struct writer {
+	int event;
+	bool stop;
+};
+
+static void *write_on(void *data)
+{
+	struct writer *writer = data;
+
+	while (!__atomic_load_n(&writer->stop, __ATOMIC_SEQ_CST))
+		signal_eventfd(writer->event);
+	return NULL;
+}
+
+/* Its end, its file's and its domain's, while somebody writes all the time. */
+TEST_F_TIMEOUT(interrupt, can_end_while_others_write, TIME_LIMIT)
+{
+	struct machine *machine = &self->machine;
+	struct writer writer = { .event = self->events[0] };
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_on, &writer));
+	for (unsigned int i = 0; i < 100; i++) {
+		int fd = privcmd_open(), ret = raise_on(machine, fd, writer.event, i % VCPUS);
+
+		if (i % 2)
+			ret = ret ?: no_irqfd(fd, machine->guest.dom, writer.event);
+		close(fd);
+		ASSERT_EQ(0, ret);
+	}
+	for (unsigned int i = 0; i < VCPUS; i++)
+		EXPECT_LT(0, interrupts(machine, i));
+
+	/* The guest takes those that have come already. */
+	usleep(10 * LATE_US);
+	for (unsigned int n = 0, seen; n < 20; n++) {
+		seen = interrupts(machine, 0);
+		usleep(1000);
+		ASSERT_EQ(seen, interrupts(machine, 0));
+	}
+
+	ASSERT_EQ(0, raise_on(machine, machine->server.fd, writer.event, 0));
+	munmap(machine->server.slots, PAGE);
+	machine->server.slots = NULL;
+	EXPECT_EQ(0, guest_destroy(&machine->guest));
+	machine->guest.dom = 0;
+	__atomic_store_n(&writer.stop, true, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+}
+
 TEST_F_TIMEOUT(interrupt, goes_nowhere_when_its_domain_is_destroyed, TIME_LIMIT)
 {
 	struct machine *machine = &self->machine;

@@ -94,6 +94,21 @@ static inline bool signal_eventfd(int eventfd)
 	return write(eventfd, &one, sizeof(one)) == sizeof(one);
 }
 
+/* With its vCPUs and some memory, but never started. */
+static inline int shell_create(void)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	int dom = domain_create(DOMAIN_PVH, VCPUS);
+	xen_pfn_t frames[FRAMES];
+	int ret = dom;
+
+	if (dom > 0)
+		ret = xc_domain_max_vcpus(xch, dom, VCPUS) ? -errno :
+			domain_populate(dom, FRAMES, frames);
+	xc_interface_close(xch);
+	return ret ?: dom;
+}
+
 /* An ioreq server for the device, and its part of each vCPU. */
 struct server {
 	int fd;

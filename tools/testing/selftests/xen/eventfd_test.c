@@ -9,25 +9,7 @@
 
 #define MAX_DOORBELLS	1024
 
-/* Arm's set_irq_level is not in all of Xen's headers. */
-#define SET_IRQ_LEVEL	19
-
 static const struct xen_dm_op msi = { .op = XEN_DMOP_inject_msi };
-
-/* With its vCPUs and some memory, but never started. */
-static int shell_create(void)
-{
-	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-	int dom = domain_create(DOMAIN_PVH, VCPUS);
-	xen_pfn_t frames[FRAMES];
-	int ret = dom;
-
-	if (dom > 0)
-		ret = xc_domain_max_vcpus(xch, dom, VCPUS) ? -errno :
-			domain_populate(dom, FRAMES, frames);
-	xc_interface_close(xch);
-	return ret ?: dom;
-}
 
 FIXTURE(refusal)
 {
@@ -94,7 +76,20 @@ TEST_F(refusal, of_writes_that_are_none)
 		EXPECT_DOORBELL(-EINVAL, addr_len, wrong[i]);
 	EXPECT_DOORBELL(-EINVAL, addr, -1ULL);
 	EXPECT_DOORBELL(-EINVAL, addr, -4ULL);
+	EXPECT_DOORBELL(-EINVAL, addr, -(__u64)NOTIFY);
+	EXPECT_DOORBELL(-EINVAL, vq, 1 << 16);
+	EXPECT_DOORBELL(-EINVAL, vq, ~0U);
 	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+TEST_F(refusal, of_a_byte_with_more_than_8_bits)
+{
+	struct privcmd_ioeventfd arg = doorbell(&self->server, self->event, 1 << 8);
+
+	arg.addr_len = 1;
+	EXPECT_EQ(-EINVAL, ioeventfd(self->fd, arg));
+	arg.vq--;
+	EXPECT_EQ(0, ioeventfd(self->fd, arg));
 }
 
 /* Before the restriction is looked at. */
@@ -152,6 +147,67 @@ TEST_F(refusal, of_slots_that_are_none)
 	EXPECT_EQ(0, accepts_it(&self->server, self->event));
 }
 
+/* The page of buffered requests, which has none. */
+TEST_F(refusal, of_a_page_without_slots)
+{
+	char *page = map_file(self->fd, 1);
+	ioservid_t id;
+
+#ifndef __x86_64__
+	SKIP(return, "Xen has no buffered requests on Arm");
+#endif
+	ASSERT_EQ(0, xendevicemodel_create_ioreq_server(self->server.dmod, self->dom,
+							HVM_IOREQSRV_BUFIOREQ_ATOMIC, &id));
+	ASSERT_EQ(0, map_resource(self->fd, (struct privcmd_mmap_resource) {
+		.dom = self->dom,
+		.type = XENMEM_resource_ioreq_server,
+		.id = id,
+		.idx = XENMEM_resource_ioreq_server_frame_bufioreq,
+		.num = 1,
+		.addr = (uintptr_t)page,
+	}));
+	EXPECT_DOORBELL(-EINVAL, ioreq, (uintptr_t)page);
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
+/* A file has the doorbells of a server by one mapping, as long as it has some. */
+TEST_F(refusal, of_a_server_by_two_mappings)
+{
+	int unused = new_eventfd();
+	struct server view = self->server;
+
+	view.slots = (void *)map_file(view.fd, 1);
+	ASSERT_EQ(0, map_slots(&view, view.slots));
+	ASSERT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-EBUSY, ioeventfd(self->fd, doorbell(&view, unused, 1)));
+	EXPECT_EQ(-ENODEV, ioeventfd(self->fd, no_doorbell(&view, self->event)));
+
+	ASSERT_EQ(0, ioeventfd(self->fd, no_doorbell(&self->server, self->event)));
+	EXPECT_EQ(0, ioeventfd(self->fd, doorbell(&view, self->event, 0)));
+	EXPECT_EQ(-EBUSY, ioeventfd(self->fd, doorbell(&self->server, unused, 1)));
+}
+
+/* Neither the address nor the number of the server tells them apart. */
+TEST_F(refusal, of_another_server_where_one_was)
+{
+	struct server *server = &self->server;
+	ioservid_t id = server->id;
+
+	ASSERT_EQ(0, ioeventfd(self->fd, doorbell(server, self->event, 0)));
+	ASSERT_EQ(0, munmap(server->slots, PAGE));
+	ASSERT_EQ(0, xendevicemodel_destroy_ioreq_server(server->dmod, self->dom, id));
+	ASSERT_EQ(0, xendevicemodel_create_ioreq_server(server->dmod, self->dom,
+							HVM_IOREQSRV_BUFIOREQ_OFF,
+							&server->id));
+	ASSERT_EQ(id, server->id);
+	ASSERT_EQ(server->slots, mmap(server->slots, PAGE, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, self->fd, 0));
+	ASSERT_EQ(0, map_slots(server, server->slots));
+	EXPECT_EQ(-EBUSY, ioeventfd(self->fd, doorbell(server, new_eventfd(), 1)));
+
+	ASSERT_EQ(0, ioeventfd(self->fd, no_doorbell(server, self->event)));
+}
+
 TEST_F(refusal, of_slots_of_another_domain)
 {
 	struct server other;
@@ -190,6 +246,9 @@ TEST_F(refusal, of_event_channels_that_are_not_the_domains)
 	EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
 	ports[VCPUS - 1] = ~0;
 	EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
+	/* Twice the same. */
+	ports[VCPUS - 1] = ports[0];
+	EXPECT_DOORBELL(-EINVAL, ports, (uintptr_t)ports);
 	EXPECT_DOORBELL(-EFAULT, ports, 0);
 	server_destroy(&other);
 	EXPECT_EQ(0, accepts_it(&self->server, self->event));
@@ -214,12 +273,14 @@ TEST_F(refusal, of_descriptors_that_are_no_eventfds)
 }
 
 /* By the same file: each has its own. */
-TEST_F(refusal, of_an_eventfd_that_is_in_use)
+TEST_F(refusal, of_an_eventfd_or_a_write_that_is_in_use)
 {
-	int other_file = privcmd_open();
+	int other_file = privcmd_open(), unused = new_eventfd();
 
 	EXPECT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
 	EXPECT_EQ(-EBUSY, ioeventfd(self->fd, doorbell(&self->server, self->event, 1)));
+	EXPECT_EQ(-EEXIST, ioeventfd(self->fd, doorbell(&self->server, unused, 0)));
+	EXPECT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, unused, 1)));
 	EXPECT_EQ(0, ioeventfd(other_file, doorbell(&self->server, self->event, 0)));
 	EXPECT_EQ(0, irqfd(self->fd, self->dom, self->event, &msi, sizeof(msi)));
 	EXPECT_EQ(-EBUSY, irqfd(self->fd, self->dom, self->event, &msi, sizeof(msi)));
@@ -256,17 +317,17 @@ TEST_F(refusal, to_end_what_the_file_does_not_have)
 TEST_F(refusal, of_too_many_doorbells)
 {
 	const struct rlimit limit = { 2 * MAX_DOORBELLS, 2 * MAX_DOORBELLS };
-	struct server again = self->server;
 	int ret = 0, number = 0;
+	struct server other;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
-	again.slots = (void *)map_file(again.fd, 1);
-	ASSERT_EQ(0, map_slots(&again, again.slots));
+	ASSERT_EQ(0, server_create(&other, self->dom));
 	for (; !ret && number < 2 * MAX_DOORBELLS; number++)
-		ret = ioeventfd(self->fd, doorbell(number % 2 ? &self->server : &again,
+		ret = ioeventfd(self->fd, doorbell(number % 2 ? &self->server : &other,
 						   new_eventfd(), number));
 	EXPECT_EQ(-ENOSPC, ret);
 	EXPECT_EQ(MAX_DOORBELLS + 1, number);
+	server_destroy(&other);
 }
 
 TEST_F(refusal, of_operations_that_are_no_interrupts)
@@ -279,7 +340,7 @@ TEST_F(refusal, of_operations_that_are_no_interrupts)
 	for (__u32 op = 0; op < 64; op++) {
 		bool allowed = op == XEN_DMOP_set_pci_intx_level ||
 			       op == XEN_DMOP_set_isa_irq_level ||
-			       op == XEN_DMOP_inject_msi || op == SET_IRQ_LEVEL;
+			       op == XEN_DMOP_inject_msi || op == DM_OP_SET_IRQ_LEVEL;
 
 		arg.op.op = op;
 		EXPECT_EQ(allowed ? 0 : -EINVAL,

@@ -24,6 +24,7 @@
 
 /* Facts of Xen's ABI, for programs built without Xen's headers. */
 #define HYPERCALL_XEN_VERSION	17
+#define DM_OP_SET_IRQ_LEVEL	19 /* Arm's */
 #define DM_OP_NR_VCPUS		20
 
 /* struct xen_dm_op as far as this operation uses it. */
