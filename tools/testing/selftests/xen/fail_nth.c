@@ -8,9 +8,7 @@
  * CONFIG_FAULT_INJECTION_USERCOPY, CONFIG_FAULT_INJECTION_DEBUG_FS).
  */
 
-#include "mapping.h"
-
-#include <sys/eventfd.h>
+#include "eventfd.h"
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define DEBUGFS		"/sys/kernel/debug/"
@@ -24,9 +22,6 @@
  * each time.
  */
 #define MAP_ADDRESS	((void *)0x30000000000)
-
-/* Arm's. */
-#define DM_OP_SET_IRQ_LEVEL	19
 
 /* All that a request reads or writes but mappings. */
 struct memory {
@@ -110,6 +105,8 @@ static bool was_injected(int fd)
 /* ---- Requests ---- */
 
 static struct target target;
+/* Of a domain of its own, where there are eventfds and device models. */
+static struct server server = { .fd = -1 };
 static struct memory *memory;
 static int file, event;
 
@@ -339,7 +336,7 @@ static int irqfd_on_new_file(void)
 	return on_new_file(IOCTL_PRIVCMD_IRQFD);
 }
 
-static void irqfd(void)
+static void an_irqfd(void)
 {
 	memory->op = (struct nr_vcpus_op) { .op = DM_OP_SET_IRQ_LEVEL };
 	memory->arg.irqfd = (struct privcmd_irqfd) {
@@ -350,16 +347,14 @@ static void irqfd(void)
 	};
 }
 
-static void ioeventfd(void)
+static int ioeventfd_on_new_file(void)
 {
-	memory->arg.ioeventfd = (struct privcmd_ioeventfd) {
-		.ioreq = (uintptr_t)MAP_ADDRESS,
-		.ports = (uintptr_t)memory->frames,
-		.addr_len = 4,
-		.event_fd = event,
-		.vcpus = 1,
-		.dom = target.dom,
-	};
+	return on_new_file(IOCTL_PRIVCMD_IOEVENTFD);
+}
+
+static void a_doorbell(void)
+{
+	memory->arg.ioeventfd = doorbell(&server, event, 0);
 }
 
 static void gsi(void)
@@ -462,6 +457,8 @@ FIXTURE_SETUP(fail_nth)
 	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, memory);
+	if (has_eventfds() && has_device_models())
+		ASSERT_EQ(0, server_create(&server, shell_create()));
 
 	ASSERT_TRUE(prepare(request));
 	before = *memory;
@@ -481,6 +478,9 @@ FIXTURE_TEARDOWN(fail_nth)
 	close(file);
 	close(event);
 	close(nth_fd);
+	server_destroy(&server);
+	if (server.dom)
+		EXPECT_EQ(0, domain_destroy(server.dom));
 	if (target.dom)
 		EXPECT_EQ(0, target_destroy(&target));
 }
@@ -692,7 +692,7 @@ FIXTURE_VARIANT_ADD(fail_nth, restrict_again) {
 FIXTURE_VARIANT_ADD(fail_nth, irqfd) {
 	.request = {
 		.name = "irqfd",
-		.prepare = irqfd,
+		.prepare = an_irqfd,
 		.make = irqfd_on_new_file,
 		.or_result = -EOPNOTSUPP,
 		.allocations = 4,
@@ -703,11 +703,11 @@ FIXTURE_VARIANT_ADD(fail_nth, irqfd) {
 FIXTURE_VARIANT_ADD(fail_nth, ioeventfd) {
 	.request = {
 		.name = "ioeventfd",
-		.prepare = ioeventfd,
-		.cmd = IOCTL_PRIVCMD_IOEVENTFD,
-		/* There are no slots. */
-		.result = -EINVAL,
+		.prepare = a_doorbell,
+		.make = ioeventfd_on_new_file,
 		.or_result = -EOPNOTSUPP,
+		.allocations = 6,
+		.copies = 2,
 	},
 };
 

@@ -36,6 +36,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -48,6 +49,11 @@
 #include "domain.h"
 #include "requests.h"
 
+#include <xenevtchn.h>
+#include <xen/hvm/dm_op.h>
+#include <xen/hvm/ioreq.h>
+#include <xen/memory.h>
+
 #define PAGE		4096UL
 #define PROCESSES	2
 #define MAX_THREADS	16
@@ -58,9 +64,11 @@
 #define DOMAINS		3
 #define FRAMES		32
 
-/* The numbers of the files, out of the way of the program's own. */
+/* The numbers of the files, out of the way of the program's own; then eventfds. */
 #define FILES		16
 #define FIRST_FILE	100
+#define EVENTS		8
+#define FIRST_EVENT	(FIRST_FILE + FILES)
 
 /*
  * Where all mappings go that outlast their operation, far from what the kernel
@@ -97,7 +105,7 @@ enum kind {
 	KINDS
 };
 
-static const struct {
+static struct {
 	const char *name;
 	/* The run is worth nothing if it never comes out so. */
 	bool done, refused;
@@ -141,6 +149,14 @@ static struct {
 } options = { .seconds = 60, .threads = 2, .operations = ULONG_MAX };
 
 static int doms[DOMAINS];
+
+/* Each process has an ioreq server of its own, of a domain with so many vCPUs. */
+static struct {
+	int dom;
+	ioservid_t id;
+	unsigned int vcpus;
+	__u32 ports[DOMAINS];
+} served;
 
 struct worker {
 	unsigned int number;
@@ -362,6 +378,11 @@ static int any_file(struct worker *worker)
 	return FIRST_FILE + below(worker, FILES);
 }
 
+static int any_event(struct worker *worker)
+{
+	return one_in(worker, 16) ? any_file(worker) : (int)(FIRST_EVENT + below(worker, EVENTS));
+}
+
 /* ---- Requests ---- */
 
 /* The place in memory of a request, which does not survive the next one. */
@@ -573,34 +594,49 @@ static void request_hypercall(struct worker *worker)
 			      one_in(worker, 16) ? no_memory(worker) : arg));
 }
 
+static __u32 any_flags(struct worker *worker)
+{
+	return one_in(worker, 16) ? any_number(worker) : one_in(worker, 4);
+}
+
 static void request_irqfd(struct worker *worker)
 {
+	__u32 *op = (void *)array_of(worker);
 	struct privcmd_irqfd arg = {
-		.dm_op = (__u64)memory_or_bad(worker, array_of(worker)),
-		.size = one_in(worker, 4) ? any_number(worker) : 64,
-		.fd = any_file(worker),
-		.flags = one_in(worker, 8) ? any_number(worker) : below(worker, 2),
+		.dm_op = (__u64)memory_or_bad(worker, op),
+		.size = one_in(worker, 8) ? any_number(worker) : 64,
+		.fd = any_event(worker),
+		.flags = any_flags(worker),
 		.dom = any_domain(worker),
 	};
 
+	memset(op, 0, 64);
+	op[0] = one_in(worker, 8) ? below(worker, 24) :
+		PICK(worker, __u32, XEN_DMOP_inject_msi, DM_OP_SET_IRQ_LEVEL);
+	op[2] = any_number(worker);
 	make(worker, IRQFD, any_file(worker), IOCTL_PRIVCMD_IRQFD, &arg,
 	     sizeof(arg));
 }
 
-static void request_ioeventfd(struct worker *worker)
+/* With slots that the caller has mapped there, or tried to. */
+static void request_ioeventfd(struct worker *worker, const char *slots)
 {
+	__u32 *ports = (void *)array_of(worker);
 	struct privcmd_ioeventfd arg = {
-		.ioreq = (__u64)memory_or_bad(worker, any_page(worker)),
-		.ports = (__u64)memory_or_bad(worker, array_of(worker)),
-		.addr = any_number(worker),
-		.addr_len = one_in(worker, 4) ? any_number(worker) : 4,
-		.event_fd = any_file(worker),
-		.vcpus = one_in(worker, 4) ? any_number(worker) : 3,
-		.vq = any_number(worker),
-		.flags = one_in(worker, 8) ? any_number(worker) : below(worker, 2),
-		.dom = any_domain(worker),
+		.ioreq = (__u64)memory_or_bad(worker, (void *)slots),
+		.ports = (__u64)memory_or_bad(worker, ports),
+		.addr = one_in(worker, 16) ? any_number(worker) : 0,
+		.addr_len = one_in(worker, 16) ? any_number(worker) : 4,
+		.event_fd = any_event(worker),
+		.vcpus = one_in(worker, 16) ? any_number(worker) : served.vcpus,
+		.vq = below(worker, 4),
+		.flags = any_flags(worker),
+		.dom = one_in(worker, 16) ? any_domain(worker) : served.dom,
 	};
 
+	memcpy(ports, served.ports, sizeof(served.ports));
+	if (one_in(worker, 16))
+		ports[0] = any_number(worker);
 	make(worker, IOEVENTFD, any_file(worker), IOCTL_PRIVCMD_IOEVENTFD, &arg,
 	     sizeof(arg));
 }
@@ -682,6 +718,31 @@ static void map_and_use(struct worker *worker)
 	request_map(worker, one_in(worker, 4) ? any_file(worker) : fd, range);
 	touch_range(worker, range);
 	if (one_in(worker, 2))
+		unmap_range(range);
+}
+
+/* A doorbell, of slots that may go again, and that others write to. */
+static void map_and_serve(struct worker *worker)
+{
+	struct range range = lot_range(below(worker, LOTS));
+	struct privcmd_mmap_resource arg = {
+		.dom = served.dom,
+		.type = XENMEM_resource_ioreq_server,
+		.id = served.id,
+		.idx = XENMEM_resource_ioreq_server_frame_ioreq(0),
+		.num = 1,
+		.addr = (__u64)range.start,
+	};
+	int fd = any_file(worker);
+
+	if (one_in(worker, 2)) {
+		unmap_range((struct range) { range.start, LOT_PAGES });
+		map_range(worker, range, fd);
+		make(worker, MMAP_RESOURCE, fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg, sizeof(arg));
+	}
+	for (int i = 0; i < 3; i++)
+		request_ioeventfd(worker, range.start);
+	if (one_in(worker, 4))
 		unmap_range(range);
 }
 
@@ -859,6 +920,35 @@ static void duplicate_file(struct worker *worker)
 	note(DO_DUP, dup3(old, new, O_CLOEXEC));
 }
 
+static void open_event(unsigned int number)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	dup3(fd, FIRST_EVENT + number, O_CLOEXEC);
+	close(fd);
+}
+
+static void use_event(struct worker *worker)
+{
+	__u64 value = 1 + below(worker, 2);
+	unsigned int number = below(worker, EVENTS);
+	long ret = 0;
+
+	switch (below(worker, 4)) {
+	case 0:
+		open_event(number);
+		break;
+	case 1:
+		ret = read(FIRST_EVENT + number, &value, sizeof(value));
+		break;
+	default:
+		ret = write(FIRST_EVENT + number, &value, sizeof(value));
+	}
+	note(DO_OTHER, ret);
+}
+
 /* ---- Processes ---- */
 
 static void operate(struct worker *worker);
@@ -917,8 +1007,9 @@ static const struct {
 	{ 4, request_nr_vcpus },
 	{ 1, request_restrict },
 	{ 3, request_hypercall },
-	{ 1, request_irqfd },
-	{ 1, request_ioeventfd },
+	{ 3, request_irqfd },
+	{ 4, use_event },
+	{ 3, map_and_serve },
 	{ 1, request_gsi },
 	{ 2, request_unknown },
 	{ 5, open_file },
@@ -973,8 +1064,47 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/*
+ * Leaves the ioreq server's handles open, which end with the process.  Where there
+ * are no device models, or no more servers, nobody can register a doorbell.
+ */
+static bool serve(int index)
+{
+	int dom = doms[index], fd = privcmd_open();
+	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
+	xenevtchn_handle *xce = xenevtchn_open(NULL, 0);
+	struct privcmd_mmap_resource arg = {
+		.dom = dom,
+		.type = XENMEM_resource_ioreq_server,
+		.idx = XENMEM_resource_ioreq_server_frame_ioreq(0),
+		.num = 1,
+	};
+	struct ioreq *slots;
+	bool good;
+
+	served.dom = dom;
+	served.vcpus = 1 + index;
+	if (fd < 0 || !dmod || !xce ||
+	    xendevicemodel_create_ioreq_server(dmod, dom, HVM_IOREQSRV_BUFIOREQ_OFF, &served.id))
+		return false;
+	slots = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	arg.id = served.id;
+	arg.addr = (uintptr_t)slots;
+	good = !request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg) &&
+	       !xendevicemodel_set_ioreq_server_state(dmod, dom, served.id, 1);
+	for (unsigned int i = 0; good && i < served.vcpus; i++) {
+		int port = xenevtchn_bind_interdomain(xce, dom, slots[i].vp_eport);
+
+		good = port >= 0;
+		served.ports[i] = port;
+	}
+	munmap(slots, PAGE);
+	close(fd);
+	return good;
+}
+
 /* One process of a round; does not return. */
-static void run_process(unsigned int first_worker)
+static void run_process(unsigned int index, unsigned int first_worker)
 {
 	const struct sigaction action = {
 		.sa_handler = access_failed,
@@ -988,6 +1118,12 @@ static void run_process(unsigned int first_worker)
 	for (unsigned int slot = 0; slot < FILES; slot++)
 		open_slot(slot, PRIVCMD_DEVICE,
 			  slot % 2 ? doms[slot / 2 % DOMAINS] : -1);
+	for (unsigned int number = 0; number < EVENTS; number++)
+		open_event(number);
+	if (!serve(index) && kinds[IOEVENTFD].done) {
+		fprintf(stderr, "# no ioreq server\n");
+		exit(1);
+	}
 	for (unsigned int i = 0; i < options.threads; i++) {
 		void *number = (void *)(uintptr_t)(first_worker + i);
 
@@ -1003,6 +1139,7 @@ static void run_process(unsigned int first_worker)
 
 static int create_domains(void)
 {
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	xen_pfn_t frames[FRAMES];
 	int ret = 0;
 
@@ -1010,7 +1147,10 @@ static int create_domains(void)
 		doms[i] = domain_create(DOMAIN_PVH, 1 + i);
 		ret = doms[i] < 0 ? doms[i] :
 				    domain_populate(doms[i], FRAMES, frames);
+		if (!ret && xc_domain_max_vcpus(xch, doms[i], 1 + i))
+			ret = -errno;
 	}
+	xc_interface_close(xch);
 	return ret;
 }
 
@@ -1110,7 +1250,7 @@ static void run_round(unsigned int round, double seconds)
 	for (unsigned int i = 0; i < PROCESSES; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0)
-			run_process(round * workers + i * options.threads);
+			run_process(i, round * workers + i * options.threads);
 	}
 	usleep(seconds / 2 * 1e6);
 	domain_destroy(doms[0]);
@@ -1271,6 +1411,17 @@ static void read_options(int argc, char **argv)
 	}
 }
 
+/* Both commands have to succeed now and then, where the kernel and Xen have them. */
+static void expect_eventfds(void)
+{
+	struct privcmd_irqfd arg = { .flags = ~0 };
+	int fd = privcmd_open();
+
+	kinds[IRQFD].done = request(fd, IOCTL_PRIVCMD_IRQFD, &arg) == -EINVAL;
+	kinds[IOEVENTFD].done = kinds[IRQFD].done && dm_op_nr_vcpus(fd, 0) != -ENOSYS;
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	long free_before = 0, ballooned_before = ballooned_kib();
@@ -1279,6 +1430,7 @@ int main(int argc, char **argv)
 	double end;
 
 	read_options(argc, argv);
+	expect_eventfds();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ksft_print_header();
 	ksft_set_plan(5);
