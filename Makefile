@@ -68,6 +68,10 @@ check: setup
 check-emulators: setup
 	@tools/testing/xenlab/check emulators
 
+.PHONY: check-eventfds
+check-eventfds: setup
+	@tools/testing/xenlab/check eventfds
+
 .PHONY: check-debug
 check-debug: setup
 	@$(XENLAB) debug
@@ -136,6 +140,7 @@ help:
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
 	@echo 'make check     run all tests'
 	@echo 'make check-emulators  run those of emulators: the one in samples/xen, also in a stub domain, and QEMU'
+	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'

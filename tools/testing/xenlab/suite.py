@@ -24,6 +24,9 @@ SKIPS = Path(__file__).resolve().parent / "skips"
 
 # How often tests are run at most.
 TRIES = 5
+
+# Seconds, for a program that counts as much as it is told to.
+LONG_LIMIT = 1500
 EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
 
 
@@ -177,8 +180,12 @@ def run_programs(
     commands: Sequence[str],
     permitted: dict[str, set[str]],
     limit: int = programs.PROGRAM_LIMIT,
+    count: int | None = None,
 ) -> Tested:
-    """Runs test programs in one boot and judges them."""
+    """Runs test programs in one boot and judges them; count is how much they count."""
+    script = programs.script(commands, limit)
+    if count is not None:
+        script = f"export COUNT={count}\n{script}"
 
     def once() -> tuple[ktap.Counts, machine.Verdict]:
         total = ktap.Counts()
@@ -192,7 +199,7 @@ def run_programs(
             options,
             images.make(trees),
             load,
-            programs.script(commands, limit),
+            script,
             sections,
             "test",
         )
@@ -215,6 +222,7 @@ def run_driver(
     options: machine.Options,
     wanted: Sequence[str],
     built: build.Built | None = None,
+    count: int | None = None,
 ) -> Tested:
     """Runs the tests with one driver, in one boot."""
     trees = versions.trees(options)
@@ -226,17 +234,22 @@ def run_driver(
     put(files, directory, built)
     load = machine.Load(modules(options.driver, trees, built), files)
     print(f"driver {options.driver} on {options.arch.name}:", flush=True)
-    return run_programs(options, trees, load, chosen, permitted)
+    limit = LONG_LIMIT if count is not None else programs.PROGRAM_LIMIT
+    return run_programs(options, trees, load, chosen, permitted, limit, count)
 
 
 def run(
-    options: machine.Options, drivers: Sequence[str], wanted: Sequence[str]
+    options: machine.Options,
+    drivers: Sequence[str],
+    wanted: Sequence[str],
+    count: int | None = None,
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Runs the tests with each driver."""
     total = ktap.Counts()
     failures = []
     for driver in drivers:
-        counts, failure, _ = run_driver(replace(options, driver=driver), wanted)
+        chosen = replace(options, driver=driver)
+        counts, failure, _ = run_driver(chosen, wanted, count=count)
         total += counts
         if failure is not None:
             failures.append(failure)

@@ -140,7 +140,7 @@ def _close(counts: ktap.Counts, failures: Sequence[Failure]) -> int:
 
 def _test(args: argparse.Namespace) -> int:
     drivers = ("ours", "stock") if args.driver == "both" else (args.driver,)
-    counts, failures = suite.run(_options(args), drivers, args.program)
+    counts, failures = suite.run(_options(args), drivers, args.program, args.count)
     return _close(counts, failures)
 
 
@@ -501,6 +501,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("test", _test, "build the selftests and run them in dom0")
     _add_machine(command, ("ours", "stock", stock.EVENTFDS, "both"), 600)
+    command.add_argument(
+        "--count",
+        type=_count,
+        metavar="N",
+        help="interrupts and doorbells that doorbell_test counts (2400)",
+    )
     command.add_argument("program", nargs="*", help="test programs (default: all)")
 
     command = add(
