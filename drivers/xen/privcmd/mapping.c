@@ -40,7 +40,7 @@
 struct privcmd_mapping {
 	struct privcmd_ioreq_server server;
 	unsigned long nr;
-	struct page *pages[];
+	struct page **pages;
 };
 
 /* To give a page back takes the kernel a hypercall, and it does not reschedule. */
@@ -93,7 +93,8 @@ static void privcmd_vma_close(struct vm_area_struct *vma)
 		cond_resched();
 	}
 
-	kvfree(mapping);
+	kvfree(mapping->pages);
+	kfree(mapping);
 }
 
 static int privcmd_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
@@ -200,16 +201,24 @@ static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
 
 static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma)
 {
-	unsigned long nr = vma_pages(vma);
 	struct privcmd_mapping *mapping;
 
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
 		return &borrows_nothing;
 
-	mapping = kvzalloc(struct_size(mapping, pages, nr),
-			   GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (mapping)
-		mapping->nr = nr;
+	mapping = kzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return NULL;
+
+	/* Not behind the rest: many mappings have a power of two of pages. */
+	mapping->nr = vma_pages(vma);
+	mapping->pages = kvcalloc(mapping->nr, sizeof(*mapping->pages),
+				  GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!mapping->pages) {
+		kfree(mapping);
+		return NULL;
+	}
+
 	return mapping;
 }
 
@@ -350,7 +359,7 @@ int privcmd_mapping_own(struct vm_area_struct *vma)
 	if (vma->vm_private_data != &borrows_nothing)
 		return 0;
 
-	mapping = kvzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
+	mapping = kzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
 	if (!mapping)
 		return -ENOMEM;
 
