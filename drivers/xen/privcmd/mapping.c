@@ -34,6 +34,7 @@
  * @nr: number of entries in @pages.
  * @pages: the borrowed pages of an auto-translated caller, by their place in
  *	the mapping; NULL where none is borrowed.  None at all on PV.
+ * @unmapper: has a large mapping of a PV caller end faster, or NULL.
  *
  * A mapping that nothing was ever mapped into has no owner yet.
  */
@@ -41,6 +42,7 @@ struct privcmd_mapping {
 	struct privcmd_ioreq_server server;
 	unsigned long nr;
 	struct page **pages;
+	struct privcmd_unmapper *unmapper;
 };
 
 /* To give a page back takes the kernel a hypercall, and it does not reschedule. */
@@ -48,7 +50,7 @@ struct privcmd_mapping {
 
 /*
  * The owner of every mapping of a PV caller, which has nothing to give back, but
- * for those that show an ioreq server.
+ * for those that are large or show an ioreq server.
  */
 static struct privcmd_mapping borrows_nothing;
 
@@ -93,6 +95,7 @@ static void privcmd_vma_close(struct vm_area_struct *vma)
 		cond_resched();
 	}
 
+	privcmd_unmapper_destroy(mapping->unmapper);
 	kvfree(mapping->pages);
 	kfree(mapping);
 }
@@ -199,12 +202,30 @@ static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
 	return pte_none(ptep_get(pte)) ? 0 : -EINVAL;
 }
 
+static struct privcmd_mapping *pv_mapping_create(struct vm_area_struct *vma)
+{
+	struct privcmd_unmapper *unmapper = privcmd_unmapper_create(vma);
+	struct privcmd_mapping *mapping;
+
+	if (!unmapper)
+		return &borrows_nothing;
+
+	mapping = kzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
+	if (!mapping) {
+		privcmd_unmapper_destroy(unmapper);
+		return &borrows_nothing;
+	}
+
+	mapping->unmapper = unmapper;
+	return mapping;
+}
+
 static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma)
 {
 	struct privcmd_mapping *mapping;
 
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
-		return &borrows_nothing;
+		return pv_mapping_create(vma);
 
 	mapping = kzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
 	if (!mapping)

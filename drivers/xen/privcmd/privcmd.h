@@ -16,6 +16,7 @@ struct file;
 struct ioreq;
 struct page;
 struct privcmd_ioreqs;
+struct privcmd_unmapper;
 struct vm_area_struct;
 
 /* From a check or a handler: the ioctl returns 0, there is no more to do. */
@@ -167,6 +168,19 @@ static inline void privcmd_ioeventfds_release(struct privcmd_file *file) {}
 /* pcidev.c */
 int privcmd_pcidev_available(void);
 long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg);
+
+/* unmap.c */
+#if defined(CONFIG_XEN_PV) && defined(CONFIG_MMU_NOTIFIER)
+struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma);
+void privcmd_unmapper_destroy(struct privcmd_unmapper *unmapper);
+#else
+static inline struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma)
+{
+	return NULL;
+}
+
+static inline void privcmd_unmapper_destroy(struct privcmd_unmapper *unmapper) {}
+#endif
 
 /* mapping.c */
 int privcmd_mmap(struct file *file, struct vm_area_struct *vma);

@@ -7,6 +7,7 @@
 #include "mapping.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 /* Debian 11's libc is older than these. */
@@ -691,6 +692,158 @@ TEST_F_TIMEOUT(borrowed, pages_are_returned_once, 120)
 	EXPECT_EQ(0, munmap(other, MANY * PAGE));
 	EXPECT_EQ(0, munmap(rest, nr * PAGE));
 	EXPECT_EQ(0, target_destroy(&target));
+}
+
+/*
+ * The driver may help with the end of a large mapping.  It has others at both sides,
+ * all within what a single page table reaches, so that this one stays.
+ */
+#define LARGE		128
+#define TABLE_REACH	(2UL << 20)
+
+FIXTURE(large)
+{
+	struct target target;
+	char *around;
+	char *before;
+	char *map;
+	char *behind;
+};
+
+static char *map_file_at(int fd, char *place, size_t pages)
+{
+	return mmap(place, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+/* All pages but the odd ones show the frame. */
+static int fill_half(const struct target *target, const char *map)
+{
+	xen_pfn_t frames[LARGE];
+	int err[LARGE];
+
+	for (unsigned int i = 0; i < LARGE; i++)
+		frames[i] = i % 2 ? NO_FRAME : 5;
+	return map_batch_v2(target->fd, target->dom, map, LARGE, frames, err);
+}
+
+static bool shows_half(char *map)
+{
+	for (unsigned int i = 0; i < LARGE; i++) {
+		if (i % 2 ? signal_of_reading(map + i * PAGE) != SIGBUS :
+			    number_of(map + i * PAGE) != 5)
+			return false;
+	}
+	return true;
+}
+
+FIXTURE_SETUP(large)
+{
+	struct target *target = &self->target;
+
+	if (stock_does_harm())
+		SKIP_FIXTURE(return, HARMED_BY_STOCK);
+	ASSERT_EQ(0, target_create(target));
+	self->around = mmap(NULL, 2 * TABLE_REACH, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->around);
+	self->before = self->around - (uintptr_t)self->around % TABLE_REACH + TABLE_REACH;
+	self->map = self->before + PAGE;
+	self->behind = self->map + LARGE * PAGE;
+	self->before = map_file_at(target->fd, self->before, 1);
+	self->map = map_file_at(target->fd, self->map, LARGE);
+	self->behind = map_file_at(target->fd, self->behind, 1);
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, self->before, 1, 1));
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, self->behind, 2, 1));
+	ASSERT_EQ(0, fill_half(target, self->map));
+	ASSERT_TRUE(shows_half(self->map));
+}
+
+FIXTURE_TEARDOWN(large)
+{
+	munmap(self->around, 2 * TABLE_REACH);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+TEST_F(large, is_gone_at_once)
+{
+	for (unsigned int round = 0; round < 20; round++) {
+		ASSERT_EQ(0, munmap(self->map, LARGE * PAGE));
+		for (unsigned int i = 0; i < LARGE; i++)
+			ASSERT_EQ(SIGSEGV, signal_of_reading(self->map + i * PAGE));
+		self->map = map_file_at(self->target.fd, self->map, LARGE);
+		ASSERT_TRUE(is_empty(self->map, LARGE));
+		ASSERT_EQ(0, fill_half(&self->target, self->map));
+		ASSERT_TRUE(shows_half(self->map));
+	}
+	EXPECT_EQ(1, number_of(self->before));
+	EXPECT_EQ(2, number_of(self->behind));
+}
+
+/* A thread that makes no system call, so that nothing else can have it forget. */
+static struct {
+	char *page;
+	atomic_bool reads, gone, read_after;
+} reader;
+
+static void *read_until_gone(void *unused)
+{
+	int failed = sigsetjmp(fault_return, 1);
+
+	(void)unused;
+	while (!failed) {
+		bool gone = atomic_load(&reader.gone);
+
+		load(reader.page);
+		if (gone) {
+			atomic_store(&reader.read_after, true);
+			break;
+		}
+		atomic_store(&reader.reads, true);
+	}
+	return NULL;
+}
+
+TEST_F(large, is_gone_for_all_threads)
+{
+	const struct sigaction action = { .sa_handler = return_from_fault };
+	struct sigaction before;
+
+	reader.page = self->map + (LARGE - 2) * PAGE;
+	for (unsigned int round = 0; round < 30; round++) {
+		pthread_t thread;
+
+		sigaction(SIGSEGV, &action, &before);
+		atomic_store(&reader.reads, false);
+		atomic_store(&reader.gone, false);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, read_until_gone, NULL));
+		while (!atomic_load(&reader.reads))
+			sched_yield();
+		ASSERT_EQ(0, munmap(self->map, LARGE * PAGE));
+		atomic_store(&reader.gone, true);
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		sigaction(SIGSEGV, &before, NULL);
+		ASSERT_FALSE(atomic_load(&reader.read_after));
+		self->map = map_file_at(self->target.fd, self->map, LARGE);
+		ASSERT_EQ(0, fill_half(&self->target, self->map));
+	}
+}
+
+/* Nothing of it is left, so that the domain can go. */
+TEST_F(large, goes_with_its_last_frame)
+{
+	struct target *target = &self->target;
+	domid_t dom = target->dom;
+
+	ASSERT_EQ(0, munmap(target->view, FRAMES * PAGE));
+	ASSERT_EQ(0, munmap(self->before, PAGE));
+	ASSERT_EQ(0, munmap(self->behind, PAGE));
+	ASSERT_EQ(0, domain_destroy(dom));
+	target->dom = 0;
+	EXPECT_TRUE(shows_half(self->map));
+	EXPECT_TRUE(domain_exists(dom));
+	/* What is not its own goes at the same time. */
+	ASSERT_EQ(0, munmap(self->around, 2 * TABLE_REACH));
+	EXPECT_TRUE(domain_is_gone(dom));
 }
 
 /* With other protections and flags than the rest of the tests use. */
