@@ -8,7 +8,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #if defined(__x86_64__)
 
@@ -49,23 +48,17 @@ static inline double ticks_to_count(void)
 
 #endif
 
-static inline int compare_ticks(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-	return left < right ? -1 : left > right;
-}
-
-static inline void report(const char *name, uint64_t *ticks, unsigned int nr,
+/* Of many samples the least counts. */
+static inline void report(const char *name, const uint64_t *ticks, unsigned int nr,
 			  unsigned int calls)
 {
-	double scale = ticks_to_count() / calls;
+	uint64_t least = UINT64_MAX;
 
 	if (!name)
 		return;
-	qsort(ticks, nr, sizeof(*ticks), compare_ticks);
-	printf("%s %.0f %.0f %.0f %.0f\n", name, ticks[0] * scale,
-	       ticks[nr / 10] * scale, ticks[nr / 2] * scale, ticks[nr * 9 / 10] * scale);
+	for (unsigned int i = 0; i < nr; i++)
+		least = ticks[i] < least ? ticks[i] : least;
+	printf("%s %.0f\n", name, least * ticks_to_count() / calls);
 }
 
 static inline void report_missing(const char *name, const char *reason)

@@ -111,8 +111,13 @@ static unsigned long long field(const char *line, const char *name, int base)
 	return found ? strtoull(found + strlen(name), NULL, base) : 0;
 }
 
+/* Some kernels tell of a large allocation twice. */
 static void add(unsigned long long id, unsigned long size)
 {
+	for (unsigned int i = 0; i < nr_blocks; i++) {
+		if (blocks[i].id == id)
+			return;
+	}
 	check("more allocations than expected", nr_blocks < MAX_BLOCKS);
 	blocks[nr_blocks++] = (struct block) { .id = id, .size = size };
 }
@@ -127,10 +132,20 @@ static void drop(unsigned long long id)
 	}
 }
 
+/*
+ * The pages of a slab are counted by what is taken from it, and large allocations
+ * have an event of their own.  Page tables are compound pages too on newer kernels,
+ * of a single zeroed page; slabs are not asked to be zeroed.
+ */
+static bool is_page_itself(const char *line)
+{
+	return !strstr(line, "__GFP_COMP") ||
+	       (strstr(line, "__GFP_ZERO") && strstr(line, "order=0 "));
+}
+
 static void account(const char *line)
 {
-	/* The pages of a slab are counted by what is taken from it. */
-	if (strstr(line, "mm_page_alloc:") && !strstr(line, "__GFP_COMP"))
+	if (strstr(line, "mm_page_alloc:") && is_page_itself(line))
 		add(field(line, "pfn=", 0), (unsigned long)PAGE << field(line, "order=", 10));
 	else if (strstr(line, "mm_page_free:"))
 		drop(field(line, "pfn=", 0));
