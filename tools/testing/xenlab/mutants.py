@@ -41,6 +41,16 @@ DIRECTORY = "/opt/mutants"
 # Stands for the driver as it is; no patch file has such a name.
 INTACT = "/"
 
+# Ends what a program that was killed has left behind, which may keep the module in use.
+END = """
+end_all() {
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		killall -q -KILL "$1" || return 0
+		sleep 1
+	done
+}
+"""
+
 # Exchanges the driver; the argument is the directory with its modules.
 EXCHANGE = f"""
 exchange() {{
@@ -196,7 +206,7 @@ def section(name: str, program: str) -> str:
 
 def script(builds: Sequence[Build]) -> str:
     """Returns the shell script that tries one driver after the other."""
-    parts = [EXCHANGE]
+    parts = [END, EXCHANGE]
     for number, item in enumerate(builds):
         load = section(item.name, "load")
         parts.append(programs.begin(load))
@@ -207,6 +217,7 @@ def script(builds: Sequence[Build]) -> str:
             parts.append(programs.begin(section(item.name, program)))
             parts.append(programs.run(program, LIMIT))
             parts.append(programs.end())
+            parts.append(f"end_all {program}")
         parts.append("fi")
     return "\n".join(parts)
 
