@@ -105,14 +105,15 @@ static const struct mmu_interval_notifier_ops unmapper_ops = {
  * @vma: the mapping, of a PV caller.
  *
  * Context: The caller holds the mmap lock for writing.
- * Return: what does it; NULL if the mapping is too small to be worth it, or if
- * there is no memory: nothing depends on it.
+ * Return: what does it; NULL if the mapping is too small to be worth it, if it is
+ * private and can be written to, or if there is no memory: nothing depends on it.
  */
 struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma)
 {
 	struct privcmd_unmapper *unmapper;
 
-	if (vma_pages(vma) < LARGE)
+	/* What a private mapping has of its own is not for the hypervisor to drop. */
+	if (vma_pages(vma) < LARGE || is_cow_mapping(vma->vm_flags))
 		return NULL;
 
 	unmapper = kzalloc_obj(*unmapper, GFP_KERNEL_ACCOUNT);

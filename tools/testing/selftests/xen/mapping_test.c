@@ -828,6 +828,45 @@ TEST_F(large, is_gone_for_all_threads)
 	}
 }
 
+/* In pages, as the kernel counts them; not to the page. */
+static long anonymous_pages(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	long kib = -1;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "RssAnon: %ld kB", &kib);
+	if (file)
+		fclose(file);
+	return kib * 1024 / PAGE;
+}
+
+/* What is written to a private mapping goes to pages of the process. */
+TEST_F(large, gives_back_what_was_written_to_a_private_one)
+{
+	const unsigned int nr = 2048;
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int *err = malloc(nr * sizeof(*err));
+	long before, most;
+	char *map;
+
+	for (unsigned int i = 0; i < nr; i++)
+		frames[i] = 5;
+	map = map_file_as(self->target.fd, nr, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, map, nr, frames, err));
+	before = anonymous_pages();
+	for (unsigned int i = 0; i < nr; i++)
+		store(map + i * PAGE, i);
+	most = anonymous_pages();
+	EXPECT_LT(before + nr / 2, most);
+	ASSERT_EQ(0, munmap(map, nr * PAGE));
+	EXPECT_GT(most - nr / 2, anonymous_pages());
+	free(frames);
+	free(err);
+}
+
 /* Nothing of it is left, so that the domain can go. */
 TEST_F(large, goes_with_its_last_frame)
 {
