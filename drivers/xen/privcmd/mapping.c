@@ -202,11 +202,14 @@ static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
 	return pte_none(ptep_get(pte)) ? 0 : -EINVAL;
 }
 
-static struct privcmd_mapping *pv_mapping_create(struct vm_area_struct *vma)
+static struct privcmd_mapping *pv_mapping_create(struct vm_area_struct *vma, unsigned long nr)
 {
-	struct privcmd_unmapper *unmapper = privcmd_unmapper_create(vma);
+	struct privcmd_unmapper *unmapper = NULL;
 	struct privcmd_mapping *mapping;
 
+	/* One that is hardly used may be larger than all memory for its page tables. */
+	if (nr == vma_pages(vma))
+		unmapper = privcmd_unmapper_create(vma);
 	if (!unmapper)
 		return &borrows_nothing;
 
@@ -220,12 +223,13 @@ static struct privcmd_mapping *pv_mapping_create(struct vm_area_struct *vma)
 	return mapping;
 }
 
-static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma)
+/* For a request for so many pages. */
+static struct privcmd_mapping *mapping_create(struct vm_area_struct *vma, unsigned long nr)
 {
 	struct privcmd_mapping *mapping;
 
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
-		return pv_mapping_create(vma);
+		return pv_mapping_create(vma, nr);
 
 	mapping = kzalloc_obj(*mapping, GFP_KERNEL_ACCOUNT);
 	if (!mapping)
@@ -307,7 +311,7 @@ int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsign
 		return err;
 
 	if (!mapping) {
-		mapping = mapping_create(vma);
+		mapping = mapping_create(vma, nr);
 		if (!mapping)
 			return -ENOMEM;
 		vma->vm_private_data = mapping;

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pgtable.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include <xen/interface/xen.h>
@@ -34,12 +35,12 @@
  * struct privcmd_unmapper - Clears the page table entries of a mapping.
  * @notifier: tells that the mapping ends.
  * @start: its address.
- * @size: its size in bytes.
+ * @end: the address behind it.
  */
 struct privcmd_unmapper {
 	struct mmu_interval_notifier notifier;
 	unsigned long start;
-	unsigned long size;
+	unsigned long end;
 };
 
 struct batch {
@@ -83,6 +84,7 @@ static bool clear_entries(struct mmu_interval_notifier *notifier,
 {
 	struct privcmd_unmapper *unmapper =
 		container_of(notifier, struct privcmd_unmapper, notifier);
+	unsigned long next, addr = unmapper->start;
 	struct batch batch = {};
 
 	mmu_interval_set_seq(notifier, seq);
@@ -90,8 +92,12 @@ static bool clear_entries(struct mmu_interval_notifier *notifier,
 	if (range->event != MMU_NOTIFY_UNMAP)
 		return true;
 
-	apply_to_page_range(notifier->mm, unmapper->start, unmapper->size, clear_entry, &batch);
-	clear_batch(&batch);
+	for (; addr != unmapper->end; addr = next) {
+		next = pmd_addr_end(addr, unmapper->end);
+		apply_to_page_range(notifier->mm, addr, next - addr, clear_entry, &batch);
+		clear_batch(&batch);
+		cond_resched();
+	}
 	flush_tlbs();
 	return true;
 }
@@ -102,7 +108,7 @@ static const struct mmu_interval_notifier_ops unmapper_ops = {
 
 /**
  * privcmd_unmapper_create() - Have a mapping end faster.
- * @vma: the mapping, of a PV caller.
+ * @vma: the mapping, of a PV caller, which is about to be filled.
  *
  * Context: The caller holds the mmap lock for writing.
  * Return: what does it; NULL if the mapping is too small to be worth it, if it is
@@ -121,9 +127,9 @@ struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma)
 		return NULL;
 
 	unmapper->start = vma->vm_start;
-	unmapper->size = vma->vm_end - vma->vm_start;
-	if (mmu_interval_notifier_insert_locked(&unmapper->notifier, vma->vm_mm, unmapper->start,
-						unmapper->size, &unmapper_ops)) {
+	unmapper->end = vma->vm_end;
+	if (mmu_interval_notifier_insert_locked(&unmapper->notifier, vma->vm_mm, vma->vm_start,
+						vma->vm_end - vma->vm_start, &unmapper_ops)) {
 		kfree(unmapper);
 		return NULL;
 	}
