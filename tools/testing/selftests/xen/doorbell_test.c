@@ -428,15 +428,27 @@ TEST_F_TIMEOUT(interrupt, ends_with_the_last_descriptor_of_its_eventfd, TIME_LIM
 struct writer {
 	int event;
 	bool stop;
+	unsigned int writes;
 };
 
 static void *write_on(void *data)
 {
 	struct writer *writer = data;
 
-	while (!__atomic_load_n(&writer->stop, __ATOMIC_SEQ_CST))
+	while (!__atomic_load_n(&writer->stop, __ATOMIC_SEQ_CST)) {
 		signal_eventfd(writer->event);
+		__atomic_add_fetch(&writer->writes, 1, __ATOMIC_SEQ_CST);
+	}
 	return NULL;
+}
+
+/* An emulator may run others for long before it comes to the writer. */
+static void let_write(const struct writer *writer)
+{
+	unsigned int before = __atomic_load_n(&writer->writes, __ATOMIC_SEQ_CST);
+
+	while (__atomic_load_n(&writer->writes, __ATOMIC_SEQ_CST) - before < 2)
+		sched_yield();
 }
 
 /* Its end, its file's and its domain's, while somebody writes all the time. */
@@ -450,6 +462,7 @@ TEST_F_TIMEOUT(interrupt, can_end_while_others_write, TIME_LIMIT)
 	for (unsigned int i = 0; i < 100; i++) {
 		int fd = privcmd_open(), ret = raise_on(machine, fd, writer.event, i % VCPUS);
 
+		let_write(&writer);
 		if (i % 2)
 			ret = ret ?: no_irqfd(fd, machine->guest.dom, writer.event);
 		close(fd);
