@@ -11,7 +11,6 @@ DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 #endif
 
 #ifdef COMPAT_NO_KMALLOC_OBJ
-#define kmalloc_obj(obj) kmalloc(sizeof(obj), GFP_KERNEL)
 #define kzalloc_obj(obj, gfp) kzalloc(sizeof(obj), gfp)
 #define kvzalloc_obj(obj, gfp) kvzalloc(sizeof(obj), gfp)
 #endif

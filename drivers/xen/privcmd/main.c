@@ -35,7 +35,7 @@ static int privcmd_open(struct inode *inode, struct file *file)
 	struct privcmd_file *data;
 	int err;
 
-	data = kmalloc_obj(*data);
+	data = kzalloc_obj(*data, GFP_KERNEL);
 	if (!data)
 		return -ENOMEM;
 

@@ -237,7 +237,7 @@ def _boot(
             files.data(f"{DIRECTORY}/{number}/{name}", content)
     sections = programs.Sections()
     verdict = machine.boot(
-        options,
+        suite.poisoned(options),
         images.make(trees),
         machine.Load(built.modules(), files),
         script(builds),
