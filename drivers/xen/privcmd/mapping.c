@@ -42,7 +42,7 @@ struct privcmd_mapping {
 	struct privcmd_ioreq_server server;
 	unsigned long nr;
 	struct page **pages;
-	struct privcmd_unmapper *unmapper;
+	struct mmu_interval_notifier *unmapper;
 };
 
 /* To give a page back takes the kernel a hypercall, and it does not reschedule. */
@@ -204,7 +204,7 @@ static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
 
 static struct privcmd_mapping *pv_mapping_create(struct vm_area_struct *vma, unsigned long nr)
 {
-	struct privcmd_unmapper *unmapper = NULL;
+	struct mmu_interval_notifier *unmapper = NULL;
 	struct privcmd_mapping *mapping;
 
 	/* One that is hardly used may be larger than all memory for its page tables. */

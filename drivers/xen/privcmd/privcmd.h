@@ -14,9 +14,9 @@
 
 struct file;
 struct ioreq;
+struct mmu_interval_notifier;
 struct page;
 struct privcmd_ioreqs;
-struct privcmd_unmapper;
 struct vm_area_struct;
 
 /* From a check or a handler: the ioctl returns 0, there is no more to do. */
@@ -171,15 +171,15 @@ long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* unmap.c */
 #if defined(CONFIG_XEN_PV) && defined(CONFIG_MMU_NOTIFIER)
-struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma);
-void privcmd_unmapper_destroy(struct privcmd_unmapper *unmapper);
+struct mmu_interval_notifier *privcmd_unmapper_create(struct vm_area_struct *vma);
+void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapper);
 #else
-static inline struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma)
+static inline struct mmu_interval_notifier *privcmd_unmapper_create(struct vm_area_struct *vma)
 {
 	return NULL;
 }
 
-static inline void privcmd_unmapper_destroy(struct privcmd_unmapper *unmapper) {}
+static inline void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapper) {}
 #endif
 
 /* mapping.c */

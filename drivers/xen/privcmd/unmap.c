@@ -8,7 +8,7 @@
  * the kernel tell it before munmap() begins, and leaves nothing to clear.
  */
 
-#include <linux/container_of.h>
+#include <linux/atomic.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pgtable.h>
@@ -23,25 +23,13 @@
 #include "privcmd.h"
 
 /*
- * In pages.  To be told makes every other munmap() of the process dearer, for good,
- * if only by little.
+ * In pages.  To be told of one end makes the kernel look, for as long as the process
+ * lives, whether it has to tell of others: for a small mapping that is not worth it.
  */
 #define LARGE 64
 
 /* Entries that go to the hypervisor at a time; they are on the stack. */
 #define BATCH 32
-
-/**
- * struct privcmd_unmapper - Clears the page table entries of a mapping.
- * @notifier: tells that the mapping ends.
- * @start: its address.
- * @end: the address behind it.
- */
-struct privcmd_unmapper {
-	struct mmu_interval_notifier notifier;
-	unsigned long start;
-	unsigned long end;
-};
 
 struct batch {
 	struct mmu_update updates[BATCH];
@@ -82,18 +70,20 @@ static void flush_tlbs(void)
 static bool clear_entries(struct mmu_interval_notifier *notifier,
 			  const struct mmu_notifier_range *range, unsigned long seq)
 {
-	struct privcmd_unmapper *unmapper =
-		container_of(notifier, struct privcmd_unmapper, notifier);
-	unsigned long next, addr = unmapper->start;
-	struct batch batch = {};
+	unsigned long next, addr = notifier->interval_tree.start;
+	unsigned long end = notifier->interval_tree.last + 1;
+	struct batch batch = { .nr = 0 };
 
-	mmu_interval_set_seq(notifier, seq);
-	/* Which is of the whole mapping. */
+	/* The range has all of the mapping, which cannot be split. */
 	if (range->event != MMU_NOTIFY_UNMAP)
 		return true;
+	/* At the process' end its page tables are none any more: the kernel writes to them. */
+	if (!atomic_read(&notifier->mm->mm_users))
+		return true;
 
-	for (; addr != unmapper->end; addr = next) {
-		next = pmd_addr_end(addr, unmapper->end);
+	for (; addr != end; addr = next) {
+		next = pmd_addr_end(addr, end);
+		/* All page tables are there, so that it does not allocate. */
 		apply_to_page_range(notifier->mm, addr, next - addr, clear_entry, &batch);
 		clear_batch(&batch);
 		cond_resched();
@@ -112,24 +102,26 @@ static const struct mmu_interval_notifier_ops unmapper_ops = {
  *
  * Context: The caller holds the mmap lock for writing.
  * Return: what does it; NULL if the mapping is too small to be worth it, if it is
- * private and can be written to, or if there is no memory: nothing depends on it.
+ * private and can be written to, if there is no memory or if a signal is pending:
+ * nothing depends on it.
  */
-struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma)
+struct mmu_interval_notifier *privcmd_unmapper_create(struct vm_area_struct *vma)
 {
-	struct privcmd_unmapper *unmapper;
+	unsigned long size = vma->vm_end - vma->vm_start;
+	struct mmu_interval_notifier *unmapper;
 
 	/* What a private mapping has of its own is not for the hypervisor to drop. */
 	if (vma_pages(vma) < LARGE || is_cow_mapping(vma->vm_flags))
+		return NULL;
+	if (privcmd_mapping_populate(vma, vma->vm_start, vma_pages(vma)))
 		return NULL;
 
 	unmapper = kzalloc_obj(*unmapper, GFP_KERNEL_ACCOUNT);
 	if (!unmapper)
 		return NULL;
 
-	unmapper->start = vma->vm_start;
-	unmapper->end = vma->vm_end;
-	if (mmu_interval_notifier_insert_locked(&unmapper->notifier, vma->vm_mm, vma->vm_start,
-						vma->vm_end - vma->vm_start, &unmapper_ops)) {
+	if (mmu_interval_notifier_insert_locked(unmapper, vma->vm_mm, vma->vm_start, size,
+						&unmapper_ops)) {
 		kfree(unmapper);
 		return NULL;
 	}
@@ -141,11 +133,11 @@ struct privcmd_unmapper *privcmd_unmapper_create(struct vm_area_struct *vma)
  * privcmd_unmapper_destroy() - The mapping has ended.
  * @unmapper: what privcmd_unmapper_create() returned.
  */
-void privcmd_unmapper_destroy(struct privcmd_unmapper *unmapper)
+void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapper)
 {
 	if (!unmapper)
 		return;
 
-	mmu_interval_notifier_remove(&unmapper->notifier);
+	mmu_interval_notifier_remove(unmapper);
 	kfree(unmapper);
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static xen_pfn_t *frames;
 static int *errors;
 static unsigned int nr_frames;
 static void *addr, *place;
+static pid_t child;
 
 /* A device-model operation that reads a second buffer, of 64 KiB in all. */
 #define NR_EXTENTS	4096
@@ -242,6 +244,26 @@ static int map_frames(void)
 	};
 
 	return result(ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &arg)) ?: errors[nr_frames - 1];
+}
+
+static int start_process(void)
+{
+	int status;
+
+	child = fork();
+	if (!child) {
+		if (make_mapping() < 0 || map_frames() < 0)
+			_exit(EXIT_FAILURE);
+		raise(SIGSTOP);
+	}
+	if (child < 0 || waitpid(child, &status, WUNTRACED) < 0)
+		return -errno;
+	return WIFSTOPPED(status) ? 0 : -EPROTO;
+}
+
+static int end_process(void)
+{
+	return result(kill(child, SIGKILL)) ?: result(waitpid(child, NULL, 0));
 }
 
 static int map_grants(void)
@@ -627,6 +649,14 @@ int main(int argc, char *argv[])
 	check("a domain with memory", set_up_frames());
 	for (unsigned int nr = 1; nr <= MOST_FRAMES; nr *= 4)
 		measure_mapping("mmapbatch_v2", "munmap", map_frames, nr);
+	/* The end of a process that has a large mapping. */
+	nr_frames = 4096;
+	measure(&(struct operation) {
+		.name = "exit_4096",
+		.prepare = start_process,
+		.call = end_process,
+		.samples = mapping_samples(nr_frames),
+	});
 	/* A process may pay for the end of large mappings at that of small ones. */
 	nr_frames = 1;
 	measure(&(struct operation) {

@@ -829,15 +829,17 @@ TEST_F(large, is_gone_for_all_threads)
 	}
 }
 
-/* In pages, as the kernel counts them; not to the page. */
-static long anonymous_pages(void)
+/* In pages, by a line of the process' status; the kernel does not count to the page. */
+static long pages_of(const char *what)
 {
 	FILE *file = fopen("/proc/self/status", "r");
+	size_t length = strlen(what);
 	long kib = -1;
 	char line[128];
 
 	while (file && fgets(line, sizeof(line), file))
-		sscanf(line, "RssAnon: %ld kB", &kib);
+		if (!strncmp(line, what, length))
+			kib = atol(line + length);
 	if (file)
 		fclose(file);
 	return kib * 1024 / PAGE;
@@ -857,13 +859,13 @@ TEST_F(large, gives_back_what_was_written_to_a_private_one)
 	map = map_file_as(self->target.fd, nr, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, map, nr, frames, err));
-	before = anonymous_pages();
+	before = pages_of("RssAnon:");
 	for (unsigned int i = 0; i < nr; i++)
 		store(map + i * PAGE, i);
-	most = anonymous_pages();
+	most = pages_of("RssAnon:");
 	EXPECT_LT(before + nr / 2, most);
 	ASSERT_EQ(0, munmap(map, nr * PAGE));
-	EXPECT_GT(most - nr / 2, anonymous_pages());
+	EXPECT_GT(most - nr / 2, pages_of("RssAnon:"));
 	free(frames);
 	free(err);
 }
@@ -874,6 +876,27 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+/* The kernel must not allocate while it unmaps: they are there before, or never. */
+TEST_F(large, has_its_page_tables_when_it_was_refused)
+{
+	const size_t nr = 64 * TABLE_REACH / PAGE;
+	long before;
+	char *map;
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has no part in the end");
+	if (on_auto_translated())
+		SKIP(return, "dom0 is auto-translated here");
+	map = map_file(self->target.fd, nr);
+	ASSERT_NE(NULL, map);
+	before = pages_of("VmPTE:");
+	EXPECT_EQ(-EINVAL, map_grants(self->target.fd, self->target.dom, map, 0, nr));
+	/* The first and the last one may have been there. */
+	EXPECT_LE(before + 62, pages_of("VmPTE:"));
+	EXPECT_EQ(0, munmap(map, nr * PAGE));
+	EXPECT_LE(pages_of("VmPTE:"), before + 2);
 }
 
 /* Nobody walks through what was never there, or makes page tables for it. */
