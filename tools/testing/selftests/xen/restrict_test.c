@@ -392,7 +392,7 @@ static void meet(void)
 	/* With a CPU for each there is no need to yield. */
 	for (unsigned int i = 1; atomic_load(&race.passages) == passages; i++)
 		if (i % 100000 == 0)
-			sched_yield();
+			usleep(1);
 }
 
 /* Varies who is first after they met, and by how little. */
