@@ -32,6 +32,8 @@ XENS: Mapping[str, Release] = {
     "4.14": Release("bullseye"),
     "4.17": Release("bookworm"),
     "4.20": Release("trixie"),
+    # On arm64 the one above is built here, with device models.
+    "4.20-debian": Release("trixie"),
 }
 
 # What building modules takes in a root directory, beside the compiler that comes
