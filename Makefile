@@ -3,7 +3,6 @@
 # make help says what there is.  Everything that is built or downloaded goes
 # below build/.
 
-# The shell's PATH may put another python3 first; the lab's is Debian's.
 XENLAB := tools/testing/xenlab/xenlab.py
 
 RELEASE := $(shell uname -r)
@@ -101,19 +100,30 @@ bench: setup
 mutants: setup
 	@$(XENLAB) mutants
 
-.PHONY: overlay
-overlay: setup
+# Before anything is installed.
+.PHONY: kernel-source
+kernel-source:
 	@test -n "$(KSRC)" || { echo "name a kernel source: make overlay KSRC=<directory>" >&2; exit 2; }
+
+.PHONY: overlay
+overlay: kernel-source setup
 	@$(XENLAB) overlay "$(KSRC)" --output "$(OUT)"
 
+.PHONY: one-source
+one-source:
+	@test "$(if $(KSRC),k)$(if $(XSRC),x)" = k -o "$(if $(KSRC),k)$(if $(XSRC),x)" = x || { \
+		echo "name one source: make upstream-patch KSRC=<directory>, Linux's, or XSRC=<directory>, Xen's" >&2; \
+		exit 2; }
+
 .PHONY: upstream-patch
-upstream-patch: setup
+upstream-patch: one-source setup
 	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
 		--output "$(OUT)"
 
 .PHONY: check-overlay
 check-overlay: setup
 	@$(XENLAB) overlay-check
+	@$(XENLAB) overlay-test
 
 .PHONY: check-upstream
 check-upstream: setup

@@ -48,13 +48,17 @@ def files() -> dict[str, str]:
         [host.tool("git"), "ls-files", "-z", "--", *PARTS],
         cwd=host.REPO,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     names = [name for name in listed.stdout.split("\0") if name]
     if not names:
-        raise Failure(Status.USAGE, f"{host.REPO} is no git work tree: clone one")
+        raise Failure(
+            Status.USAGE,
+            f"git does not know the files of {host.REPO}: clone the repository",
+            listed.stderr.splitlines(),
+        )
     return {name: ours(name) for name in names if name not in MERGED}
 
 
@@ -183,6 +187,15 @@ def compat_header(kernel: Path) -> str:
     )
 
 
+def _main(tree: edit.Tree) -> None:
+    """Takes out what only a module beside a kernel's own xenfs needs."""
+    tree.sub(
+        "drivers/xen/privcmd/main.c",
+        r"^/\*\n \* With MODVERSIONS (?:.*\n)*?(?=#include \"\.\./)",
+        "",
+    )
+
+
 def _compat(tree: edit.Tree) -> None:
     """Adds what the kernel lacks, after all that a file of the driver includes."""
     header = compat_header(tree.path)
@@ -208,7 +221,7 @@ def _kconfig(tree: edit.Tree) -> None:
     theirs = kconfig_entries(tree.read(name))
     for symbol in entries:
         if symbol in theirs and symbol != "XEN_PRIVCMD":
-            tree.sub(name, re.escape(theirs[symbol]), "")
+            tree.sub(name, re.escape(theirs[symbol]) + r"\n?", "")
     tree.sub(name, r"^config XEN_PRIVCMD\n(?:[\t ].*\n|\n(?=[\t ]))*", "@\n")
     tree.sub(name, r"^@\n", "\n".join(entries.values()).replace("\\", r"\\"))
 
@@ -256,6 +269,7 @@ def make(kernel: Path) -> edit.Tree:
     for name, text in files().items():
         tree.put(name, text)
     add_operations(tree, r"/\* Those that raise or lower")
+    _main(tree)
     _compat(tree)
     _kconfig(tree)
     _kbuild(tree)

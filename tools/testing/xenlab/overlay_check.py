@@ -5,6 +5,7 @@ And the kernel's own driver with the new command, in one way.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -35,17 +36,34 @@ ARCHITECTURES = {
     "arm64": "aarch64-linux-gnu-",
     "arm": "arm-linux-gnueabihf-",
 }
+# The one for which all files are compiled.
+COMPLETE = "x86_64"
 # Those with Xen's libraries, by the lab's names.
 TESTED = {"x86_64": "amd64", "arm64": "arm64"}
 
 # XEN_PRIVCMD, XEN_DM_OP: the one selects the other, and is selected by XENFS.
 COMBINATIONS = ("mm", "my", "yy", "nn", "nm", "ny")
+MODULES = "mm"
 
 # As lint has it, where it is said why.
 CHECKPATCH = "--strict --no-summary --terse --show-types --quiet"
 CHECKPATCH_IGNORE = "ENOSYS,MACRO_ARG_REUSE"
+# The smallest patch leaves MAINTAINERS alone: drivers/xen/ and include/xen/ are there.
+SMALLEST_IGNORE = f"{CHECKPATCH_IGNORE},FILE_PATH_CHANGES"
 # Linux 7.2 wants a newer one than Debian 12's; this runs with its own libraries.
 SPARSE = fetch.Spec("sparse", ("sparse",), lambda tree: None)
+
+# In which a module may find what it does not have itself.
+EXPORTING = (
+    *("arch/arm", "arch/arm64", "arch/x86", "drivers/acpi", "drivers/base", "drivers/xen"),
+    *("fs", "kernel", "lib", "mm", "security"),
+)
+# What modpost adds, and what is exported by a macro of another name.
+KNOWN_SYMBOLS = frozenset({"__this_module", "param_ops_uint"})
+OBJECTS = ("drivers/xen/xen-dm-op.o", "drivers/xen/privcmd/xen-privcmd.o")
+# A kernel that lacks what these take has no such choice.
+EVENTFD_CHOICE = "config XEN_PRIVCMD_EVENTFD\n"
+EVENTFD_FILES = ("irqfd.c", "ioeventfd.c", "ioreq.c")
 
 AUTHOR = ("xenlab", "xenlab@localhost")
 
@@ -175,6 +193,36 @@ class Checked:
         said = [line for line in lines if any(f"{name}:" in line for name in self.names)]
         return said or ([f"status {status}", *lines[-20:]] if status else [])
 
+    def complete(self) -> list[str]:
+        """Returns which files of a driver just built were left out.
+
+        One architecture has them all.
+        """
+        output = SCRATCH / f"{self.source.name}-{self.arch}"
+        kconfig = (self.source / "drivers/xen/Kconfig").read_text(encoding="utf-8")
+        lacking = () if EVENTFD_CHOICE in kconfig else EVENTFD_FILES
+        return [
+            f"{name} was not compiled"
+            for name in self.names
+            if name.endswith(".c") and Path(name).name not in lacking
+            if not (output / name).with_suffix(".o").exists()
+        ]
+
+    def unresolved(self, exported: frozenset[str]) -> list[str]:
+        """Returns what a driver just built takes and no kernel exports."""
+        output = SCRATCH / f"{self.source.name}-{self.arch}"
+        nm = host.tool(f"{ARCHITECTURES[self.arch]}nm")
+        status, lines = _run([nm, "-u", *OBJECTS], output)
+        if status:
+            return lines
+        # A static call's trampoline is exported under the call's name.
+        taken = {
+            line.split()[1].removeprefix("__SCT__")
+            for line in lines
+            if line.split()[0] == "U"
+        }
+        return sorted(f"nobody exports {name}" for name in taken - exported - KNOWN_SYMBOLS)
+
     def headers(self) -> list[str]:
         """Installs the headers for user space; returns what went wrong."""
         output = SCRATCH / f"{self.source.name}-{self.arch}"
@@ -218,6 +266,28 @@ def _maintained(source: Path, names: Sequence[str]) -> list[str]:
     ]
 
 
+def _exported(source: Path) -> frozenset[str]:
+    """Returns the symbols that a kernel source exports to modules."""
+    _, lines = _run(
+        [
+            *("grep", "-rhoE", r"EXPORT_[A-Z_]*\(_*\w+"),
+            *("--include=*.[chS]", *EXPORTING),
+        ],
+        source,
+    )
+    return frozenset(re.sub(r".*\(", "", line) for line in lines)
+
+
+def _checkpatch(source: Path, patch: Path, ignore: str) -> list[str]:
+    """Returns what checkpatch has to say about a patch."""
+    argv = [
+        *("perl", str(source / "scripts/checkpatch.pl"), f"--root={source}"),
+        *(*CHECKPATCH.split(), "--ignore", ignore, str(patch)),
+    ]
+    # Elsewhere it would have git tell it more.
+    return _silent(argv, SCRATCH)
+
+
 def _apply(
     source: Path, make: Callable[[Path], edit.Tree], message: str
 ) -> tuple[edit.Tree, Path]:
@@ -243,8 +313,9 @@ def _compiled(tree: edit.Tree) -> list[str]:
 def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
     """Checks one kernel source in every way."""
     source = _source(version)
-    tree, _ = _apply(source, upstream.kernel, upstream.KERNEL_MESSAGE)
-    for arch in TESTED:
+    tree, patch = _apply(source, upstream.kernel, upstream.KERNEL_MESSAGE)
+    yield Result("checkpatch, smallest", _checkpatch(source, patch, SMALLEST_IGNORE))
+    for arch in ARCHITECTURES:
         checked = Checked(source, arch, _compiled(tree))
         name = f"{arch}: the kernel's own driver with the new command"
         # sparse has much to say of that driver as it is.
@@ -255,20 +326,20 @@ def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
     expected = [] if version == NEWEST else [overlay.COMPAT_HEADER]
     wrong = [] if headers == expected else [f"{headers}, expected {expected}"]
     yield Result("compat headers", wrong)
-    checkpatch = [
-        *("perl", str(source / "scripts/checkpatch.pl"), f"--root={source}"),
-        *(*CHECKPATCH.split(), "--ignore", CHECKPATCH_IGNORE, str(patch)),
-    ]
-    # Elsewhere it would have git tell it more.
-    yield Result("checkpatch", _silent(checkpatch, SCRATCH))
+    yield Result("checkpatch", _checkpatch(source, patch, CHECKPATCH_IGNORE))
     yield Result("MAINTAINERS", _maintained(source, list(overlay.files())))
     kernel_doc = [str(source / "scripts/kernel-doc"), "-none", "-Werror", *compiled]
     yield Result("kernel-doc", _silent(kernel_doc, source))
+    exported = _exported(source)
     for arch in ARCHITECTURES:
         checked = Checked(source, arch, compiled)
         for combination in combinations:
             name = f"{arch}: XEN_PRIVCMD and XEN_DM_OP {combination}"
             yield Result(name, checked.build(combination))
+            if combination == MODULES:
+                yield Result(f"{arch}: symbols", checked.unresolved(exported))
+                if arch == COMPLETE:
+                    yield Result(f"{arch}: all files", checked.complete())
         yield Result(f"{arch}: headers_install", checked.headers())
         if arch in TESTED:
             yield Result(f"{arch}: selftests", checked.selftests())

@@ -499,10 +499,13 @@ class PatchTest(unittest.TestCase):
             ("void eventfd_signal(struct eventfd_ctx *ctx, u64 n);\n", False),
             ("void eventfd_signal(struct eventfd_ctx *ctx)\n", True),
         ):
-            self.put({"include/linux/eventfd.h": text})
+            choice = "config XEN_PRIVCMD_EVENTFD\n\tbool\n\n" if there else ""
+            entries = f"config XEN_PRIVCMD\n\ttristate\n\n{choice}config XEN_ACPI\n\tbool\n"
+            self.put({"drivers/xen/Kconfig": entries, "include/linux/eventfd.h": text})
             tree = edit.kernel(self.path)
             overlay._kconfig(tree)
             kconfig = tree.read("drivers/xen/Kconfig")
+            self.assertNotIn("\n\n\n", kconfig)
             self.assertIn("config XEN_DM_OP\n", kconfig)
             self.assertEqual("config XEN_PRIVCMD_EVENTFD\n" in kconfig, there)
 
