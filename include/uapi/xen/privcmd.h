@@ -2,6 +2,8 @@
 /*
  * Commands of /dev/xen/privcmd: Xen's privileged interface for toolstacks and
  * device emulators.
+ *
+ * The older commands are those of Linux's header, Copyright (c) 2003-2005, K A Fraser.
  */
 
 /*
