@@ -55,7 +55,8 @@ SPARSE = fetch.Spec("sparse", ("sparse",), lambda tree: None)
 
 # In which a module may find what it does not have itself.
 EXPORTING = (
-    *("arch/arm", "arch/arm64", "arch/x86", "drivers/acpi", "drivers/base", "drivers/xen"),
+    *("arch/arm", "arch/arm64", "arch/x86"),
+    *("drivers/acpi", "drivers/base", "drivers/char", "drivers/xen"),
     *("fs", "kernel", "lib", "mm", "security"),
 )
 # What modpost adds, and what is exported by a macro of another name.
