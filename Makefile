@@ -49,7 +49,7 @@ deb:
 	@rm -rf build/deb
 	@mkdir -p build/deb/source
 	@cp -pr --parents $(PACKAGE_SOURCES) build/deb/source
-	@cd build/deb/source && dpkg-buildpackage -d -us -uc -b
+	@cd build/deb/source && dpkg-buildpackage -d -us -uc
 
 .PHONY: setup
 setup:
