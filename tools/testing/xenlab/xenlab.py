@@ -355,7 +355,7 @@ def _add_xen(parser: argparse.ArgumentParser) -> None:
         choices=versions.XENS,
         default="",
         help="Debian's Xen (default: the one of the host's release); 4.20 on arm64 is "
-        "built here from Debian's source, with device models",
+        "built here from Debian's source, with device models; 4.20-debian is Debian's own",
     )
 
 
