@@ -892,7 +892,8 @@ TEST_F(large, has_its_page_tables_when_it_was_refused)
 	map = map_file(self->target.fd, nr);
 	ASSERT_NE(NULL, map);
 	before = pages_of("VmPTE:");
-	EXPECT_EQ(-EINVAL, map_grants(self->target.fd, self->target.dom, map, 0, nr));
+	/* What Xen says to so many depends on its version. */
+	EXPECT_GT(0, map_grants(self->target.fd, self->target.dom, map, 0, nr));
 	/* The first and the last one may have been there. */
 	EXPECT_LE(before + 62, pages_of("VmPTE:"));
 	EXPECT_EQ(0, munmap(map, nr * PAGE));
