@@ -389,7 +389,7 @@ static void meet(void)
 		atomic_fetch_add(&race.passages, 1);
 		return;
 	}
-	/* With a CPU for each there is no need to yield. */
+	/* With a CPU for each there is no need to sleep. */
 	for (unsigned int i = 1; atomic_load(&race.passages) == passages; i++)
 		if (i % 100000 == 0)
 			usleep(1);
