@@ -529,6 +529,8 @@ static void *change_argument(void *unused)
 					 __ATOMIC_RELAXED);
 			__atomic_store_n(&race.untyped.dom, doms[i],
 					 __ATOMIC_RELAXED);
+			/* An emulator may stop this thread nowhere but in a loop. */
+			dawdle(8);
 		}
 	}
 	return NULL;
