@@ -115,7 +115,11 @@ static void *emulator(void *data)
 		{ .fd = machine->quit, .events = POLLIN },
 	};
 
-	while (poll(fds, 2, -1) >= 0) {
+	/*
+	 * The end of the wait is for a wake-up that Linux does not send: while an
+	 * event is put into the ring, the one before it may be taken out.
+	 */
+	while (poll(fds, 2, 1000) >= 0) {
 		int port = -1;
 
 		if (fds[0].revents)
