@@ -33,11 +33,9 @@ def _modules(boot: Boot) -> list[str]:
 
 
 # QEMU emulates all processors in one thread. With a thread each on a busy host, what
-# should wake a processor comes late or never, whether by QEMU 7.2's fault or by Xen's:
-# a guest and dom0 that wait for each other all the time are several times slower, and
-# an arm64 machine may stand still, as may amd64 with a scheduler other than credit.
-# An arm64 machine did so once with one thread too, in 100,000 doorbells on a busy host.
-# But only with a thread each do the processors run at once.
+# should wake a processor comes late: a guest and dom0 that wait for each other all the
+# time are several times slower. But only with a thread each do the processors run at
+# once.
 SINGLE_THREAD = "tcg-single"
 
 # What QEMU is told, by the name that they have here.
@@ -100,6 +98,10 @@ class Architecture:
     boot: Callable[[Boot], list[str]]
 
 
+# With the default scheduler, credit2, all processors at times stay idle for good while
+# vCPUs wait to run; whether Xen's or QEMU's fault, is not known.
+_SCHEDULER = "sched=credit"
+
 AMD64 = Architecture(
     name="amd64",
     kernel_suite="",
@@ -117,9 +119,7 @@ AMD64 = Architecture(
         *("-global", "virtio-pci.disable-legacy=on"),
         *("-global", "virtio-device.iommu_platform=on"),
     ),
-    # With the default scheduler, credit2, all processors at times stay idle for good
-    # while vCPUs wait to run; whether Xen's or QEMU's fault, is not known.
-    xen_options="console=com1 sched=credit",
+    xen_options=f"console=com1 {_SCHEDULER}",
     xen_config="",
     kernel_options="earlyprintk=xen",
     boot=_modules,
@@ -139,7 +139,11 @@ ARM64 = Architecture(
     cpus={"tcg": "cortex-a57", SINGLE_THREAD: "cortex-a57"},
     options=(),
     pvh_options=(),
-    xen_options="console=dtuart",
+    # Xen masks a vCPU's timer when it has expired for one that does not run. If by then
+    # another processor runs that vCPU again, and it has set the timer anew, nothing
+    # unmasks it, and the vCPU stays idle for good. An emulated processor may stand
+    # still for that long; one that is the only one to run the vCPU does not race.
+    xen_options=f"console=dtuart {_SCHEDULER} dom0_vcpus_pin",
     xen_config="CONFIG_EXPERT=y\nCONFIG_UNSUPPORTED=y\nCONFIG_IOREQ_SERVER=y\n",
     kernel_options="earlycon=xenboot",
     boot=_guest_loader,
