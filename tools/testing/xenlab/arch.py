@@ -99,7 +99,7 @@ class Architecture:
 
 
 # With the default scheduler, credit2, all processors at times stay idle for good while
-# vCPUs wait to run; whether Xen's or QEMU's fault, is not known.
+# vCPUs wait to run: seen on amd64; whether Xen's or QEMU's fault, is not known.
 _SCHEDULER = "sched=credit"
 
 AMD64 = Architecture(
@@ -141,8 +141,9 @@ ARM64 = Architecture(
     pvh_options=(),
     # Xen masks a vCPU's timer when it has expired for one that does not run. If by then
     # another processor runs that vCPU again, and it has set the timer anew, nothing
-    # unmasks it, and the vCPU stays idle for good. An emulated processor may stand
-    # still for that long; one that is the only one to run the vCPU does not race.
+    # unmasks it, and the vCPU stays idle for good: it fits what machines that stood
+    # still were like. An emulated processor may pause for that long; one that is the
+    # only one to run the vCPU does not race.
     xen_options=f"console=dtuart {_SCHEDULER} dom0_vcpus_pin",
     xen_config="CONFIG_EXPERT=y\nCONFIG_UNSUPPORTED=y\nCONFIG_IOREQ_SERVER=y\n",
     kernel_options="earlycon=xenboot",
