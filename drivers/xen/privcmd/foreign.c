@@ -20,7 +20,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /* Frames that go to the hypervisor at a time; their errors take their place. */
 #define BATCH (PAGE_SIZE / sizeof(xen_pfn_t))

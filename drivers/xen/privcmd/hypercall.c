@@ -5,7 +5,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /**
  * privcmd_hypercall() - HYPERCALL: any hypercall with any arguments.

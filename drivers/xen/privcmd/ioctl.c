@@ -8,7 +8,7 @@
 #include <linux/fs.h>
 #include <linux/uaccess.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /* User space compiled long ago relies on these. */
 #define CHECK_ABI(_type, _size, _last, _last_offset)	\

@@ -27,7 +27,7 @@
 #include <asm/sync_bitops.h>
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /* Of a file: they are searched in interrupts. */
 #define MAX_DOORBELLS 1024

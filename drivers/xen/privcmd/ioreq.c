@@ -22,7 +22,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 #define SLOTS_PER_FRAME	(XEN_PAGE_SIZE / sizeof(struct ioreq))
 #define SLOTS_PER_PAGE	(PAGE_SIZE / sizeof(struct ioreq))

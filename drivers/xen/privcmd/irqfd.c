@@ -19,7 +19,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /* A caller's struct xen_dm_op may be that of a newer Xen, with larger operations. */
 #define MAX_OP_SIZE 64

@@ -28,7 +28,7 @@
 #include <asm/xen/hypercall.h>
 
 #include "../privcmd.h"
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 static int privcmd_open(struct inode *inode, struct file *file)
 {

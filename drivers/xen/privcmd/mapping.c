@@ -25,7 +25,7 @@
 
 #include <asm/xen/hypervisor.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /**
  * struct privcmd_mapping - Owner of what a mapping shows.

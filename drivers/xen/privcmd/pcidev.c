@@ -4,7 +4,7 @@
 #include <linux/errno.h>
 #include <linux/types.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /* PRIVCMD_GSI_ERROR is what a kernel answers that cannot look up a device. */
 #ifndef PRIVCMD_GSI_ERROR

@@ -14,7 +14,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /* So many frames are kept on the stack. */
 #define FEW 32

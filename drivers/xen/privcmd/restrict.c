@@ -22,7 +22,7 @@
 #include <xen/xen.h>
 #include <xen/xenbus.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 static bool unrestricted;
 module_param(unrestricted, bool, 0);

@@ -20,7 +20,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 /*
  * In pages.  To be told of one end makes the kernel look, for as long as the process

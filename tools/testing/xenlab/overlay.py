@@ -204,12 +204,12 @@ def _compat(tree: edit.Tree) -> None:
     tree.put(COMPAT_HEADER, header)
     directory = Path(COMPAT_HEADER).parent
     tree.sub(
-        f"{directory}/privcmd.h",
+        f"{directory}/privcmd_private.h",
         r"^(#include <xen/privcmd\.h>\n)",
         r'\1\n#include "compat.h"\n',
     )
     for name, text in files().items():
-        if Path(name).match(f"{directory}/*.c") and '"privcmd.h"' not in text:
+        if Path(name).match(f"{directory}/*.c") and '"privcmd_private.h"' not in text:
             tree.sub(name, r"\A((?s:.*)^#include .*\n)", r'\1\n#include "compat.h"\n')
 
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What the files of the privcmd driver share. */
 
-#ifndef __XEN_PRIVCMD_PRIVCMD_H
-#define __XEN_PRIVCMD_PRIVCMD_H
+#ifndef __XEN_PRIVCMD_PRIVATE_H
+#define __XEN_PRIVCMD_PRIVATE_H
 
 #include <linux/atomic.h>
 #include <linux/list.h>
@@ -120,7 +120,7 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 /* hypercall.c */
 long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg);
 
-/* dm.c */
+/* dm_op.c */
 int privcmd_dm_op_check(const union privcmd_arg *arg);
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg);
@@ -199,4 +199,4 @@ void privcmd_mapping_set_server(struct vm_area_struct *vma,
 				const struct privcmd_ioreq_server *server);
 int privcmd_mapping_get_server(unsigned long addr, struct privcmd_ioreq_server *server);
 
-#endif /* __XEN_PRIVCMD_PRIVCMD_H */
+#endif /* __XEN_PRIVCMD_PRIVATE_H */

@@ -15,7 +15,7 @@
 
 #include <asm/xen/hypercall.h>
 
-#include "privcmd.h"
+#include "privcmd_private.h"
 
 static unsigned int dm_op_max_nr_bufs = 16;
 module_param(dm_op_max_nr_bufs, uint, 0644);
