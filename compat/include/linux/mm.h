@@ -12,4 +12,8 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 }
 #endif
 
+#ifdef COMPAT_NO_ZAP_SPECIAL_VMA_RANGE
+#define zap_special_vma_range zap_vma_ptes
+#endif
+
 #endif /* __XEN_PRIVCMD_COMPAT_MM_H */

@@ -121,8 +121,11 @@ static __always_inline long privcmd_run(struct privcmd_file *file,
 	if (ret)
 		return ret == PRIVCMD_DONE ? 0 : ret;
 
-	if (command->access == PRIVCMD_TARGET && !privcmd_may_target(file, *target))
-		return -EPERM;
+	if (command->access == PRIVCMD_TARGET && !privcmd_may_target(file, *target)) {
+		ret = privcmd_refusal(file, *target);
+		if (ret)
+			return ret;
+	}
 
 	ret = command->run(file, &arg);
 

@@ -17,6 +17,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/virtio_mmio.h>
+#include <linux/xarray.h>
 
 #include <xen/dm-op.h>
 #include <xen/events.h>
@@ -31,6 +32,12 @@
 
 /* Of a file: they are searched in interrupts. */
 #define MAX_DOORBELLS 1024
+
+/*
+ * Of an event channel, in all files.  The kernel counts its users in 16 bits, and
+ * those of other drivers among them, without a look at the end.
+ */
+#define MAX_PORT_READERS 64
 
 /* 32 bits, which every architecture reads at once. */
 #define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u32))
@@ -202,6 +209,38 @@ static irqreturn_t serve(int irq, void *data)
 	return ret;
 }
 
+/* Number of readers by event channel. */
+static DEFINE_XARRAY(port_readers);
+static DEFINE_MUTEX(port_readers_lock);
+
+static int count_reader(evtchn_port_t port)
+{
+	unsigned long nr;
+	int err = -ENOSPC;
+
+	mutex_lock(&port_readers_lock);
+	nr = xa_to_value(xa_load(&port_readers, port) ?: xa_mk_value(0));
+	if (nr < MAX_PORT_READERS)
+		err = xa_err(xa_store(&port_readers, port, xa_mk_value(nr + 1), GFP_KERNEL));
+	mutex_unlock(&port_readers_lock);
+
+	return err;
+}
+
+static void uncount_reader(evtchn_port_t port)
+{
+	unsigned long nr;
+
+	mutex_lock(&port_readers_lock);
+	nr = xa_to_value(xa_load(&port_readers, port));
+	/* Neither needs memory. */
+	if (nr > 1)
+		xa_store(&port_readers, port, xa_mk_value(nr - 1), GFP_KERNEL);
+	else
+		xa_erase(&port_readers, port);
+	mutex_unlock(&port_readers_lock);
+}
+
 /* Only what /dev/xen/evtchn has bound for user space, to this domain, is shared. */
 static int bind(struct reader_port *port)
 {
@@ -212,6 +251,10 @@ static int bind(struct reader_port *port)
 	if (err)
 		return -EINVAL;
 
+	err = count_reader(port->port);
+	if (err)
+		goto put;
+
 	err = HYPERVISOR_event_channel_op(EVTCHNOP_status, &status);
 	if (!err && (status.status != EVTCHNSTAT_interdomain ||
 		     status.u.interdomain.dom != port->reader->server.dom))
@@ -221,6 +264,9 @@ static int bind(struct reader_port *port)
 	if (!err)
 		err = bind_evtchn_to_irqhandler_lateeoi(port->port, serve, IRQF_SHARED,
 							"xen-ioeventfd", port);
+	if (err < 0)
+		uncount_reader(port->port);
+put:
 	evtchn_put(port->port);
 	if (err < 0)
 		return err;
@@ -231,9 +277,12 @@ static int bind(struct reader_port *port)
 
 static void destroy_reader(struct reader *reader)
 {
-	while (reader->vcpus--)
-		unbind_from_irqhandler(reader->ports[reader->vcpus].irq,
-				       &reader->ports[reader->vcpus]);
+	while (reader->vcpus--) {
+		struct reader_port *port = &reader->ports[reader->vcpus];
+
+		unbind_from_irqhandler(port->irq, port);
+		uncount_reader(port->port);
+	}
 	privcmd_ioreqs_unmap(reader->ioreqs);
 	kvfree(reader);
 }
@@ -249,17 +298,16 @@ static bool has_port(const struct reader *reader, evtchn_port_t port)
 	return false;
 }
 
-static int bind_ports(struct reader *reader, const u32 __user *ports, unsigned int vcpus)
+static int bind_ports(struct reader *reader, const u32 *ports, unsigned int vcpus)
 {
 	while (reader->vcpus < vcpus) {
 		struct reader_port *port = &reader->ports[reader->vcpus];
 		int err;
 
-		if (get_user(port->port, ports + reader->vcpus))
-			return -EFAULT;
-		if (has_port(reader, port->port))
+		if (has_port(reader, ports[reader->vcpus]))
 			return -EINVAL;
 
+		port->port = ports[reader->vcpus];
 		port->reader = reader;
 		port->slot = privcmd_ioreqs_slot(reader->ioreqs, reader->vcpus);
 		err = bind(port);
@@ -273,10 +321,13 @@ static int bind_ports(struct reader *reader, const u32 __user *ports, unsigned i
 }
 
 static struct reader *create_reader(const struct privcmd_ioeventfd *req,
-				    const struct privcmd_ioreq_server *server)
+				    const struct privcmd_ioreq_server *server, const u32 *ports)
 {
 	struct reader *reader;
 	int err;
+
+	if (IS_ERR(ports))
+		return ERR_CAST(ports);
 
 	reader = kvzalloc(struct_size(reader, ports, req->vcpus), GFP_KERNEL_ACCOUNT);
 	if (!reader)
@@ -294,7 +345,7 @@ static struct reader *create_reader(const struct privcmd_ioeventfd *req,
 	spin_lock_init(&reader->lock);
 	INIT_LIST_HEAD(&reader->doorbells);
 
-	err = bind_ports(reader, u64_to_user_ptr(req->ports), req->vcpus);
+	err = bind_ports(reader, ports, req->vcpus);
 	if (err) {
 		destroy_reader(reader);
 		return ERR_PTR(err);
@@ -315,7 +366,7 @@ static bool same_server(const struct privcmd_ioreq_server *a,
  * kernel counts in 16 bits.
  */
 static struct reader *get_reader(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
-				 const struct privcmd_ioreq_server *server)
+				 const struct privcmd_ioreq_server *server, const u32 *ports)
 {
 	struct reader *reader;
 
@@ -326,7 +377,7 @@ static struct reader *get_reader(struct privcmd_file *file, const struct privcmd
 			return ERR_PTR(-EBUSY);
 	}
 
-	reader = create_reader(req, server);
+	reader = create_reader(req, server, ports);
 	if (!IS_ERR(reader))
 		list_add(&reader->list, &file->readers);
 	return reader;
@@ -369,7 +420,7 @@ static bool has_such(const struct reader *reader, const struct doorbell *wanted)
 
 static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 			const struct privcmd_ioeventfd *req,
-			const struct privcmd_ioreq_server *server)
+			const struct privcmd_ioreq_server *server, const u32 *ports)
 {
 	struct reader *reader;
 	unsigned int i;
@@ -377,7 +428,7 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 	if (file->nr_doorbells == MAX_DOORBELLS)
 		return -ENOSPC;
 
-	reader = get_reader(file, req, server);
+	reader = get_reader(file, req, server, ports);
 	if (IS_ERR(reader))
 		return PTR_ERR(reader);
 	if (find_doorbell(reader, doorbell->eventfd))
@@ -419,6 +470,7 @@ static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 {
 	struct privcmd_ioreq_server server;
 	struct doorbell *doorbell;
+	u32 *ports;
 	int err;
 
 	if (req->addr_len != 1 && req->addr_len != 2 && req->addr_len != 4 && req->addr_len != 8)
@@ -445,9 +497,18 @@ static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 		goto err_free;
 	}
 
+	/*
+	 * The caller's memory may keep this waiting, and must not keep others: it is
+	 * read before the lock, and before it is known whether it is needed.
+	 */
+	ports = vmemdup_array_user(u64_to_user_ptr(req->ports), req->vcpus, sizeof(*ports));
+
 	mutex_lock(&file->eventfds_lock);
-	err = add_doorbell(file, doorbell, req, &server);
+	err = add_doorbell(file, doorbell, req, &server, ports);
 	mutex_unlock(&file->eventfds_lock);
+
+	if (!IS_ERR(ports))
+		kvfree(ports);
 	if (!err)
 		return 0;
 
@@ -535,7 +596,7 @@ int privcmd_ioeventfd_check(const union privcmd_arg *arg)
  * twice, or if the descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if
  * the eventfd has a doorbell there already, or if the file has doorbells of that
  * server, or at that address, by another mapping; -EEXIST if it has one for that
- * write; -ENOSPC if there are too many; -ENODEV if there is nothing to end; -EFAULT;
+ * write; -ENOSPC if the file or an event channel has too many; -ENODEV if there is nothing to end; -EFAULT;
  * -ENOMEM; or the hypervisor's error.
  */
 long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)

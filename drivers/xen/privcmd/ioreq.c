@@ -77,18 +77,17 @@ static int remove_frame(struct page *page)
 
 static void remove_frames(struct privcmd_ioreqs *ioreqs)
 {
+	bool empty = true;
 	unsigned int i;
-	int err = 0;
 
 	if (xen_pv_domain())
 		for (i = 0; i < ioreqs->nr; i++)
-			err = remove_frame(ioreqs->pages[i]) ?: err;
+			empty &= !remove_frame(ioreqs->pages[i]);
 	else
-		err = xen_unmap_domain_gfn_range(NULL, ioreqs->nr * XEN_PFN_PER_PAGE,
-						 ioreqs->pages);
+		empty = privcmd_xlate_empty(ioreqs->pages, ioreqs->nr);
 
 	/* A page that still shows a foreign frame must not be used again. */
-	if (!WARN_ON_ONCE(err))
+	if (!WARN_ON_ONCE(!empty))
 		xen_free_unpopulated_pages(ioreqs->nr, ioreqs->pages);
 }
 
@@ -107,8 +106,8 @@ static int map_frames(struct privcmd_ioreqs *ioreqs, const struct privcmd_ioreq_
 	int err;
 
 	set_xen_guest_handle(resource.frame_list, frames);
-	if (!xen_pv_domain())
-		privcmd_mapping_places(ioreqs->pages, frames, nr_frames);
+	for (i = 0; !xen_pv_domain() && i < nr_frames; i++)
+		frames[i] = privcmd_xlate_place(ioreqs->pages, i);
 
 	err = HYPERVISOR_memory_op(XENMEM_acquire_resource, &resource);
 	if (err || !xen_pv_domain())

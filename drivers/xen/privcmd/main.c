@@ -33,18 +33,12 @@
 static int privcmd_open(struct inode *inode, struct file *file)
 {
 	struct privcmd_file *data;
-	int err;
 
 	data = kzalloc_obj(*data, GFP_KERNEL);
 	if (!data)
 		return -ENOMEM;
 
-	err = privcmd_restrict_open(data);
-	if (err) {
-		kfree(data);
-		return err;
-	}
-
+	privcmd_restrict_open(data);
 	privcmd_eventfds_open(data);
 	file->private_data = data;
 	return 0;

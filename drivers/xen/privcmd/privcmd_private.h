@@ -6,8 +6,10 @@
 
 #include <linux/atomic.h>
 #include <linux/list.h>
+#include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 #include <xen/interface/xen.h>
 #include <xen/privcmd.h>
@@ -15,16 +17,19 @@
 struct file;
 struct ioreq;
 struct mmu_interval_notifier;
-struct page;
 struct privcmd_ioreqs;
-struct vm_area_struct;
+struct xen_mem_acquire_resource;
 
 /* From a check or a handler: the ioctl returns 0, there is no more to do. */
 #define PRIVCMD_DONE 1
 
+/* In place of a domid, in a domU: XenStore has not told yet which one it is. */
+#define PRIVCMD_DOMID_PENDING 0x20000
+
 /**
  * struct privcmd_file - An open /dev/xen/privcmd.
  * @domid: the one domain its requests may name; DOMID_INVALID for any domain.
+ * @nr_unpopulated: pages of an auto-translated caller that its mappings hold.
  * @eventfds_lock: protects the lists and @nr_doorbells.
  * @irqfds: what IRQFD registered.
  * @readers: those of the ioreq servers for which IOEVENTFD registered something.
@@ -32,6 +37,7 @@ struct vm_area_struct;
  */
 struct privcmd_file {
 	atomic_t domid;
+	atomic_long_t nr_unpopulated;
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
 	/* Held where eventfds are registered, and end. */
 	struct mutex eventfds_lock;
@@ -57,6 +63,80 @@ struct privcmd_ioreq_server {
 };
 
 /**
+ * struct privcmd_mapping - Owner of what a mapping shows.
+ * @number: of this owner, which no other one ever has; 0 for one that is shared.
+ * @busy: a request that takes several steps is filling the mapping.
+ * @server: the ioreq server whose frames are mapped from the start on; without
+ *	frames if there is none.
+ * @chunks: the unpopulated pages of an auto-translated caller, by their place in
+ *	the mapping: arrays of them, in which NULL stands where there is none.
+ * @unmapper: has a large mapping of a PV caller end faster, or NULL.
+ */
+struct privcmd_mapping {
+	u64 number;
+	bool busy;
+	struct privcmd_ioreq_server server;
+	struct xarray chunks;
+	struct mmu_interval_notifier *unmapper;
+};
+
+/**
+ * struct privcmd_insert - A request to enter frames into a mapping.
+ * @dom: the domain.
+ * @resource: what is mapped, if it is a resource; @frames needs no numbers then.
+ * @frames: the numbers of the frames of a step.
+ * @errors: gets their errors; may be the same memory as @frames.
+ * @may_fail: frames that cannot be mapped are told in @errors; else the request
+ *	fails with the first one.
+ * @alone: the mapping needs an owner that no other one has.
+ * @fits: can the request go to that mapping?
+ * @next: prepares the next step; sets @last if no other one follows.  Returns the
+ *	number of its frames, which may be 0, or a negative errno.  A number is a
+ *	multiple of XEN_PFN_PER_PAGE unless it is the last.
+ * @end: called when all frames are entered; may be NULL.
+ * @addr: where the next frame goes, at the start of a page.
+ * @last: see @next.
+ * @nr_done: frames of earlier steps.
+ * @start: where the first frame went.
+ * @number: of the mapping's owner.
+ * @first: the mapping had no owner before.
+ */
+struct privcmd_insert {
+	domid_t dom;
+	const struct xen_mem_acquire_resource *resource;
+	xen_pfn_t *frames;
+	int *errors;
+	bool may_fail;
+	bool alone;
+	bool (*fits)(const struct privcmd_insert *req, const struct vm_area_struct *vma);
+	int (*next)(struct privcmd_insert *req);
+	void (*end)(const struct privcmd_insert *req, struct vm_area_struct *vma);
+	unsigned long addr;
+	bool last;
+	unsigned long nr_done;
+	/* Of frames.c itself. */
+	unsigned long start;
+	u64 number;
+	bool first;
+};
+
+/**
+ * struct privcmd_pv_frames - Frames for a PV caller's page tables.
+ * @numbers: their numbers.
+ * @errors: gets their errors; may be the same memory as @numbers.
+ * @nr: number of frames.
+ * @update: the kind of MMU update, which tells whose numbers they are.
+ * @dom: the domain to which they belong.
+ */
+struct privcmd_pv_frames {
+	const xen_pfn_t *numbers;
+	int *errors;
+	unsigned int nr;
+	unsigned int update;
+	domid_t dom;
+};
+
+/**
  * privcmd_restricted() - Is the file restricted to a domain?
  * @file: the file.
  */
@@ -75,6 +155,16 @@ static inline bool privcmd_may_target(const struct privcmd_file *file, domid_t d
 	int allowed = atomic_read(&file->domid);
 
 	return allowed == DOMID_INVALID || allowed == domid;
+}
+
+/**
+ * privcmd_vma_room() - How many pages a mapping has from an address on.
+ * @vma: the mapping.
+ * @addr: the address, in the mapping.
+ */
+static inline unsigned long privcmd_vma_room(const struct vm_area_struct *vma, unsigned long addr)
+{
+	return (vma->vm_end - addr) >> PAGE_SHIFT;
 }
 
 /**
@@ -114,7 +204,8 @@ long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 /* restrict.c */
 int privcmd_restrict_init(void);
 void privcmd_restrict_exit(void);
-int privcmd_restrict_open(struct privcmd_file *file);
+void privcmd_restrict_open(struct privcmd_file *file);
+int privcmd_refusal(struct privcmd_file *file, domid_t domid);
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* hypercall.c */
@@ -125,15 +216,18 @@ int privcmd_dm_op_check(const union privcmd_arg *arg);
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg);
 
-/* foreign.c */
+/* mmap.c */
 int privcmd_mmap_available(void);
+long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg);
+
+/* mmapbatch.c */
 int privcmd_mmapbatch_check(const union privcmd_arg *arg);
 int privcmd_mmapbatch_v2_check(const union privcmd_arg *arg);
-long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg);
 long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* resource.c */
+int privcmd_acquire_resource(struct xen_mem_acquire_resource *resource);
 long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
 
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
@@ -169,7 +263,41 @@ static inline void privcmd_ioeventfds_release(struct privcmd_file *file) {}
 int privcmd_pcidev_available(void);
 long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg);
 
-/* unmap.c */
+/* frames.c */
+int privcmd_insert(struct privcmd_insert *req);
+
+/* user_array.c */
+int privcmd_array_check(const void __user *user, size_t size);
+int privcmd_array_clear(void __user *user, size_t size);
+
+/* vma.c */
+int privcmd_mmap(struct file *file, struct vm_area_struct *vma);
+unsigned long privcmd_get_unmapped_area(struct file *file, unsigned long addr,
+					unsigned long len, unsigned long pgoff,
+					unsigned long flags);
+struct vm_area_struct *privcmd_vma_lookup(unsigned long addr, u64 nr);
+pgprot_t privcmd_vma_prot(const struct vm_area_struct *vma);
+
+/* mapping.c */
+bool privcmd_mapping_empty(const struct vm_area_struct *vma);
+struct privcmd_mapping *privcmd_mapping_own(struct vm_area_struct *vma, bool alone);
+struct privcmd_mapping *privcmd_mapping_of(const struct vm_area_struct *vma);
+void privcmd_mapping_destroy(struct vm_area_struct *vma);
+int privcmd_mapping_get_server(unsigned long addr, struct privcmd_ioreq_server *server);
+
+/* mapping_pv.c */
+#ifdef CONFIG_XEN_PV
+int privcmd_pv_insert(struct vm_area_struct *vma, unsigned long addr,
+		      const struct privcmd_pv_frames *frames, unsigned int *done);
+#else
+static inline int privcmd_pv_insert(struct vm_area_struct *vma, unsigned long addr,
+				    const struct privcmd_pv_frames *frames, unsigned int *done)
+{
+	*done = 0;
+	return -EOPNOTSUPP;
+}
+#endif
+
 #if defined(CONFIG_XEN_PV) && defined(CONFIG_MMU_NOTIFIER)
 struct mmu_interval_notifier *privcmd_unmapper_create(struct vm_area_struct *vma);
 void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapper);
@@ -182,21 +310,16 @@ static inline struct mmu_interval_notifier *privcmd_unmapper_create(struct vm_ar
 static inline void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapper) {}
 #endif
 
-/* mapping.c */
-int privcmd_mmap(struct file *file, struct vm_area_struct *vma);
-unsigned long privcmd_get_unmapped_area(struct file *file, unsigned long addr,
-					unsigned long len, unsigned long pgoff,
-					unsigned long flags);
-struct vm_area_struct *privcmd_mapping_lookup(unsigned long addr, u64 nr);
-bool privcmd_mapping_empty(const struct vm_area_struct *vma);
-int privcmd_mapping_populate(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
-int privcmd_mapping_claim(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
-struct page **privcmd_mapping_pages(const struct vm_area_struct *vma, unsigned long addr);
-void privcmd_mapping_places(struct page **pages, xen_pfn_t *places, unsigned int nr);
-int privcmd_mapping_show(struct vm_area_struct *vma, unsigned long addr, unsigned long nr);
-int privcmd_mapping_own(struct vm_area_struct *vma);
-void privcmd_mapping_set_server(struct vm_area_struct *vma,
-				const struct privcmd_ioreq_server *server);
-int privcmd_mapping_get_server(unsigned long addr, struct privcmd_ioreq_server *server);
+/* mapping_xlate.c */
+xen_pfn_t privcmd_xlate_place(struct page **pages, unsigned int i);
+bool privcmd_xlate_empty(struct page **pages, unsigned int nr);
+unsigned int privcmd_xlate_part(const struct vm_area_struct *vma, unsigned long addr,
+				unsigned long nr);
+struct page **privcmd_xlate_get(struct vm_area_struct *vma, unsigned long addr, unsigned int nr);
+void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned int nr);
+int privcmd_xlate_show(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
+		       unsigned int nr);
+void privcmd_xlate_remove(struct vm_area_struct *vma, unsigned long addr, unsigned long end);
+void privcmd_xlate_release(struct vm_area_struct *vma, struct privcmd_mapping *mapping);
 
 #endif /* __XEN_PRIVCMD_PRIVATE_H */

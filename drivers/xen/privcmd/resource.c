@@ -16,10 +16,29 @@
 
 #include "privcmd_private.h"
 
-/* So many frames are kept on the stack. */
+/* Frames of one step: the pages of their numbers are a multiple of what a page has. */
+#define STEP (PAGE_SIZE / sizeof(xen_pfn_t))
+
+/* So many are kept on the stack. */
 #define FEW 32
 
-static int acquire(struct xen_mem_acquire_resource *resource)
+/**
+ * struct resource_request - A request that is being done.
+ * @insert: what goes into the mapping.
+ * @resource: the resource, with the first frame and the number of frames.
+ */
+struct resource_request {
+	struct privcmd_insert insert;
+	struct xen_mem_acquire_resource resource;
+};
+
+/**
+ * privcmd_acquire_resource() - XENMEM_acquire_resource.
+ * @resource: the request.
+ *
+ * Return: 0 or the hypervisor's error; part of it may be done all the same.
+ */
+int privcmd_acquire_resource(struct xen_mem_acquire_resource *resource)
 {
 	int ret;
 
@@ -30,87 +49,44 @@ static int acquire(struct xen_mem_acquire_resource *resource)
 	return ret;
 }
 
-/* The hypervisor tells on PV which frames to map. */
-static int map_acquired(const struct xen_mem_acquire_resource *resource,
-			struct vm_area_struct *vma, unsigned long addr, xen_pfn_t *frames)
+static bool fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
 {
-	unsigned int domid = resource->flags & XENMEM_rsrc_acq_caller_owned ?
-			     DOMID_SELF : resource->domid;
-	unsigned int i, nr = resource->nr_frames;
-	int *errors = (int *)frames;
-	int mapped;
+	struct resource_request *req = container_of(insert, struct resource_request, insert);
 
-	mapped = xen_remap_domain_mfn_array(vma, addr, frames, nr, errors,
-					    vma->vm_page_prot, domid);
-	if (mapped < 0)
-		return mapped;
+	return DIV_ROUND_UP(req->resource.nr_frames, XEN_PFN_PER_PAGE) <=
+	       privcmd_vma_room(vma, insert->addr);
+}
 
-	for (i = 0; mapped < nr && i < nr; i++)
-		if (errors[i])
-			return errors[i];
+static int next(struct privcmd_insert *insert)
+{
+	struct resource_request *req = container_of(insert, struct resource_request, insert);
+	unsigned long left = req->resource.nr_frames - insert->nr_done;
 
-	return 0;
+	insert->last = left <= STEP;
+	return min(left, STEP);
 }
 
 /* IOEVENTFD wants to know whose slots the caller maps. */
-static bool shows_slots(const struct xen_mem_acquire_resource *resource,
-			const struct vm_area_struct *vma, unsigned long addr)
+static bool shows_slots(const struct xen_mem_acquire_resource *resource)
 {
-	return IS_ENABLED(CONFIG_XEN_PRIVCMD_EVENTFD) && addr == vma->vm_start &&
+	return IS_ENABLED(CONFIG_XEN_PRIVCMD_EVENTFD) &&
 	       resource->type == XENMEM_resource_ioreq_server &&
 	       resource->frame == XENMEM_resource_ioreq_server_frame_ioreq(0);
 }
 
-static void note_ioreq_server(const struct xen_mem_acquire_resource *resource,
-			      struct vm_area_struct *vma)
+static void note_ioreq_server(const struct privcmd_insert *insert, struct vm_area_struct *vma)
 {
-	const struct privcmd_ioreq_server server = {
-		.dom = resource->domid,
-		.id = resource->id,
-		.nr_frames = resource->nr_frames,
+	struct privcmd_mapping *mapping = privcmd_mapping_of(vma);
+
+	if (insert->start != vma->vm_start)
+		return;
+
+	mapping->server = (struct privcmd_ioreq_server) {
+		.dom = insert->dom,
+		.id = insert->resource->id,
+		.nr_frames = insert->resource->nr_frames,
+		.mapping = mapping->number,
 	};
-
-	privcmd_mapping_set_server(vma, &server);
-}
-
-static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr,
-			xen_pfn_t *frames)
-{
-	unsigned int nr_pages = DIV_ROUND_UP(resource->nr_frames, XEN_PFN_PER_PAGE);
-	unsigned long addr = user_addr & PAGE_MASK;
-	struct vm_area_struct *vma;
-	struct page **pages;
-	bool slots;
-	int ret;
-
-	vma = privcmd_mapping_lookup(addr, nr_pages);
-	if (!vma)
-		return -EINVAL;
-
-	ret = privcmd_mapping_claim(vma, addr, nr_pages);
-	if (ret)
-		return ret;
-
-	slots = shows_slots(resource, vma, addr);
-	if (slots) {
-		ret = privcmd_mapping_own(vma);
-		if (ret)
-			return ret;
-	}
-
-	pages = privcmd_mapping_pages(vma, addr);
-	if (pages)
-		privcmd_mapping_places(pages, frames, resource->nr_frames);
-
-	ret = acquire(resource);
-	if (ret)
-		return ret;
-
-	ret = pages ? privcmd_mapping_show(vma, addr, nr_pages) :
-		      map_acquired(resource, vma, addr, frames);
-	if (!ret && slots)
-		note_ioreq_server(resource, vma);
-	return ret;
 }
 
 /**
@@ -121,57 +97,56 @@ static int map_resource(struct xen_mem_acquire_resource *resource, u64 user_addr
  *
  * Return: PRIVCMD_DONE if it was mapped, 0 if the size was asked for;
  * -EINVAL if only one of address and number of frames is given, the frames do
- * not lie in a mapping, or something is mapped there; -ENOMEM; or the
- * hypervisor's error.
+ * not lie in a mapping, or something is mapped there; -EBUSY; -ENOMEM; -EINTR; or
+ * the hypervisor's error.  Nothing is mapped then.
  */
 long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	struct privcmd_mmap_resource *req = &arg->mmap_resource;
-	struct xen_mem_acquire_resource resource = {
-		.domid = req->dom,
-		.type = req->type,
-		.id = req->id,
+	struct privcmd_mmap_resource *args = &arg->mmap_resource;
+	struct resource_request req = {
+		.insert = {
+			.dom = args->dom,
+			.addr = args->addr & PAGE_MASK,
+			.fits = fits,
+			.next = next,
+		},
+		.resource = {
+			.domid = args->dom,
+			.type = args->type,
+			.id = args->id,
+		},
 	};
-	xen_pfn_t few[FEW] = {}, *frames = few;
-	struct mm_struct *mm = current->mm;
-	bool fits;
+	xen_pfn_t few[FEW];
 	int ret;
 
-	if (!req->addr != !req->num)
+	if (!args->addr != !args->num)
 		return -EINVAL;
 
-	if (!req->num) {
-		ret = acquire(&resource);
-		req->num = resource.nr_frames;
+	if (!args->num) {
+		ret = privcmd_acquire_resource(&req.resource);
+		args->num = req.resource.nr_frames;
 		return ret;
 	}
 
-	if (req->num > U32_MAX)
+	if (args->num > U32_MAX)
 		return -EINVAL;
 
-	xen_pfn_t *many __free(kvfree) = NULL;
-	if (req->num > FEW) {
-		/* What the kernel holds for a request is bounded by its mapping. */
-		mmap_read_lock(mm);
-		fits = privcmd_mapping_lookup(req->addr & PAGE_MASK,
-					      DIV_ROUND_UP_ULL(req->num, XEN_PFN_PER_PAGE));
-		mmap_read_unlock(mm);
-		if (!fits)
-			return -EINVAL;
-
-		many = kvcalloc(req->num, sizeof(*many), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	xen_pfn_t *many __free(kfree) = NULL;
+	if (args->num > FEW) {
+		many = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 		if (!many)
 			return -ENOMEM;
-		frames = many;
 	}
 
-	resource.frame = req->idx;
-	resource.nr_frames = req->num;
-	set_xen_guest_handle(resource.frame_list, frames);
+	req.resource.frame = args->idx;
+	req.resource.nr_frames = args->num;
+	req.insert.resource = &req.resource;
+	req.insert.frames = many ?: few;
+	req.insert.errors = (int *)req.insert.frames;
+	if (shows_slots(&req.resource)) {
+		req.insert.alone = true;
+		req.insert.end = note_ioreq_server;
+	}
 
-	mmap_write_lock(mm);
-	ret = map_resource(&resource, req->addr, frames);
-	mmap_write_unlock(mm);
-
-	return ret ?: PRIVCMD_DONE;
+	return privcmd_insert(&req.insert) ?: PRIVCMD_DONE;
 }

@@ -29,7 +29,7 @@ module_param(unrestricted, bool, 0);
 MODULE_PARM_DESC(unrestricted,
 		 "In a domU, let files name any domain, not only the XenStore target");
 
-/* What every new file is restricted to; -1 until XenStore has told. */
+/* What files are restricted to from the start; -1 until XenStore has told. */
 static int initial_domid = DOMID_INVALID;
 static DECLARE_WAIT_QUEUE_HEAD(initial_domid_known);
 
@@ -82,7 +82,7 @@ static bool domu_rule_applies(void)
 /**
  * privcmd_restrict_init() - Find out what new files are restricted to.
  *
- * In a domU this may be later, when XenStore is up; opens wait until then.
+ * In a domU this may be later, when XenStore is up; requests wait until then.
  *
  * Return: 0 or a negative errno.
  */
@@ -107,16 +107,46 @@ void privcmd_restrict_exit(void)
  * privcmd_restrict_open() - Give a new file the restriction it starts with.
  * @file: the file, which nobody else can see yet.
  *
- * Context: Sleeps in a domU until XenStore is up.
- * Return: 0, or -EINTR if a signal came first.
+ * The misc devices' lock is held over open(): it must not wait for XenStore.
  */
-int privcmd_restrict_open(struct privcmd_file *file)
+void privcmd_restrict_open(struct privcmd_file *file)
 {
-	if (wait_event_interruptible(initial_domid_known, READ_ONCE(initial_domid) >= 0))
+	int domid = READ_ONCE(initial_domid);
+
+	atomic_set(&file->domid, domid < 0 ? PRIVCMD_DOMID_PENDING : domid);
+}
+
+/* Waits for XenStore, if it is that which a file's restriction waits for. */
+static int settle(struct privcmd_file *file)
+{
+	int pending = PRIVCMD_DOMID_PENDING;
+
+	if (atomic_read(&file->domid) != pending)
+		return 0;
+	if (wait_event_killable(initial_domid_known, READ_ONCE(initial_domid) >= 0))
 		return -EINTR;
 
-	atomic_set(&file->domid, initial_domid);
+	/* Another thread may have been first. */
+	atomic_try_cmpxchg(&file->domid, &pending, READ_ONCE(initial_domid));
 	return 0;
+}
+
+/**
+ * privcmd_refusal() - Why may a request of the file not name this domain?
+ * @file: the file, which did not let it pass at first.
+ * @domid: the domain.
+ *
+ * Context: Sleeps in a domU until XenStore is up, unless it is killed.
+ * Return: -EPERM; -EINTR; 0 if it may, as XenStore says now.
+ */
+__cold int privcmd_refusal(struct privcmd_file *file, domid_t domid)
+{
+	int err = settle(file);
+
+	if (err)
+		return err;
+
+	return privcmd_may_target(file, domid) ? 0 : -EPERM;
 }
 
 /**
@@ -124,16 +154,25 @@ int privcmd_restrict_open(struct privcmd_file *file)
  * @file: the file; all its duplicates share the restriction.
  * @arg: the domain.
  *
+ * DOMID_IDLE has no resources: a file that is tied to it reaches nobody.
+ *
+ * Context: Sleeps in a domU until XenStore is up, unless it is killed.
  * Return: 0, also when the file is tied to that domain already; -EINVAL if it
- * is tied to another one, or if the domain is DOMID_INVALID, which is none.
+ * is tied to another one, or if the domain is a reserved one; -EINTR.
  */
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	int domid = arg->restrict_to;
 	int old = DOMID_INVALID;
+	int err;
 
-	if (domid == DOMID_INVALID)
+	if (domid >= DOMID_FIRST_RESERVED && domid != DOMID_IDLE)
 		return -EINVAL;
+
+	err = settle(file);
+	if (err)
+		return err;
+
 	if (atomic_try_cmpxchg(&file->domid, &old, domid))
 		return 0;
 

@@ -554,19 +554,20 @@ TEST_F(resource, on_a_file_for_another_domain_is_refused)
 	EXPECT_TRUE(is_empty(self->map, PAGES));
 }
 
-/* A failure counts as a use: MMAP needs a mapping that never was used. */
-TEST_F(resource, that_failed_leaves_the_other_commands)
+/* A batch has to fill a mapping that was never used, and MMAP wants such a one. */
+TEST_F(resource, that_failed_leaves_the_mapping_unused)
 {
 	xen_pfn_t frames[FRAMES];
 
+	if (on_stock_driver())
+		SKIP(return, "the stock driver takes a failure for a use");
 	ASSERT_EQ(0, domain_populate(self->dom, FRAMES, frames));
 	ASSERT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, -1U, 1));
-	EXPECT_EQ(on_auto_translated() ? -ENOSYS : -EINVAL,
-		  map_run(self->fd, self->dom, self->map, 0, PAGES));
-	EXPECT_EQ(0, map_frames(self->fd, self->dom, self->map + PAGE, 3, 1));
-	EXPECT_EQ(0, map_grants(self->fd, self->dom, self->map, 0, 1));
-	EXPECT_EQ(0, map_frames(self->fd, self->dom, self->map + 2 * PAGE, 4,
-				2));
+	EXPECT_EQ(-EINVAL, map_frames(self->fd, self->dom, self->map + PAGE, 3,
+				      1));
+	EXPECT_EQ(0, on_auto_translated() ?
+		     map_frames(self->fd, self->dom, self->map, 0, PAGES) :
+		     map_run(self->fd, self->dom, self->map, 0, PAGES));
 	for (unsigned int i = 0; i < PAGES; i++)
 		EXPECT_EQ(0, signal_of_writing(self->map + i * PAGE));
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The end of a large mapping on PV.
+ * Mappings of a PV caller, whose page tables have foreign frames in them.
  *
- * A PV kernel can read its page tables but not write to them.  Yet that is what
- * munmap() does, one entry after the other, and Xen emulates each of the writes.
- * A hypercall that clears many entries takes a fraction of that, so the driver has
- * the kernel tell it before munmap() begins, and leaves nothing to clear.
+ * A PV kernel can read its page tables but not write to them: a hypercall enters
+ * frames, many at a time.  munmap() clears one entry after the other, and Xen
+ * emulates each of these writes.  For a large mapping the driver has the kernel tell
+ * it before munmap() begins, and leaves nothing to clear.
  */
 
 #include <linux/atomic.h>
+#include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pgtable.h>
@@ -31,10 +32,106 @@
 /* Entries that go to the hypervisor at a time; they are on the stack. */
 #define BATCH 32
 
+/* A page table entry has no room for the number of a frame beyond these bits. */
+#define FRAME_BITS (52 - XEN_PAGE_SHIFT)
+
 struct batch {
 	struct mmu_update updates[BATCH];
 	unsigned int nr;
 };
+
+/*
+ * Frames that are being entered.  The errors may stand where the frames' numbers
+ * do: those of the frames up to @done have been read.
+ */
+struct insertion {
+	struct batch batch;
+	const struct privcmd_pv_frames *frames;
+	pgprot_t prot;
+	unsigned int done;
+};
+
+/* The hypervisor stops at each entry that it refuses. */
+static void insert_batch(struct insertion *insertion)
+{
+	const struct privcmd_pv_frames *frames = insertion->frames;
+	struct batch *batch = &insertion->batch;
+	unsigned int i = 0;
+
+	while (i < batch->nr) {
+		unsigned int entered = 0;
+		int err;
+
+		err = HYPERVISOR_mmu_update(batch->updates + i, batch->nr - i, &entered,
+					    frames->dom);
+		i += entered;
+		while (entered--)
+			frames->errors[insertion->done++] = 0;
+		if (i < batch->nr) {
+			frames->errors[insertion->done++] = err ?: -EINVAL;
+			i++;
+		}
+	}
+	batch->nr = 0;
+}
+
+static int insert_entry(pte_t *pte, unsigned long addr, void *data)
+{
+	struct insertion *insertion = data;
+	const struct privcmd_pv_frames *frames = insertion->frames;
+	struct batch *batch = &insertion->batch;
+	xen_pfn_t frame = frames->numbers[insertion->done + batch->nr];
+
+	if (!pte_none(ptep_get(pte)))
+		return -EINVAL;
+
+	if (frame >> FRAME_BITS) {
+		insert_batch(insertion);
+		frames->errors[insertion->done++] = -EINVAL;
+		return 0;
+	}
+
+	batch->updates[batch->nr++] = (struct mmu_update) {
+		.ptr = arbitrary_virt_to_machine(pte).maddr | frames->update,
+		.val = pte_val_ma(pte_mkspecial(mfn_pte(frame, insertion->prot))),
+	};
+	if (batch->nr == BATCH)
+		insert_batch(insertion);
+	return 0;
+}
+
+/**
+ * privcmd_pv_insert() - Enter frames into the page tables of a PV caller.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @frames: the frames, which all go into the mapping; 1 or more.
+ * @done: gets the number of frames that have their error; no entry behind them
+ *	was changed.
+ *
+ * Entries that were empty need no flush of the TLB.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0, also if frames have errors; -EINVAL if something is mapped there
+ * already; -ENOMEM.
+ */
+int privcmd_pv_insert(struct vm_area_struct *vma, unsigned long addr,
+		      const struct privcmd_pv_frames *frames, unsigned int *done)
+{
+	struct insertion insertion = {
+		.frames = frames,
+		.prot = privcmd_vma_prot(vma),
+	};
+	int err;
+
+	err = apply_to_page_range(vma->vm_mm, addr, (unsigned long)frames->nr << PAGE_SHIFT,
+				  insert_entry, &insertion);
+	if (!err)
+		insert_batch(&insertion);
+	*done = insertion.done;
+	return err;
+}
+
+#ifdef CONFIG_MMU_NOTIFIER
 
 /* What the hypervisor does not clear is left to the kernel. */
 static void clear_batch(struct batch *batch)
@@ -98,7 +195,7 @@ static const struct mmu_interval_notifier_ops unmapper_ops = {
 
 /**
  * privcmd_unmapper_create() - Have a mapping end faster.
- * @vma: the mapping, of a PV caller, which is about to be filled.
+ * @vma: the mapping, of a PV caller, all page tables of which are there.
  *
  * Context: The caller holds the mmap lock for writing.
  * Return: what does it; NULL if the mapping is too small to be worth it, if it is
@@ -112,8 +209,6 @@ struct mmu_interval_notifier *privcmd_unmapper_create(struct vm_area_struct *vma
 
 	/* What a private mapping has of its own is not for the hypervisor to drop. */
 	if (vma_pages(vma) < LARGE || is_cow_mapping(vma->vm_flags))
-		return NULL;
-	if (privcmd_mapping_populate(vma, vma->vm_start, vma_pages(vma)))
 		return NULL;
 
 	unmapper = kzalloc_obj(*unmapper, GFP_KERNEL_ACCOUNT);
@@ -141,3 +236,5 @@ void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapper)
 	mmu_interval_notifier_remove(unmapper);
 	kfree(unmapper);
 }
+
+#endif /* CONFIG_MMU_NOTIFIER */

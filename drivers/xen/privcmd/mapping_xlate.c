@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings of an auto-translated caller (Arm, PVH), whose page tables the hypervisor
+ * does not look into.
+ *
+ * A foreign frame needs a place in the caller's physical address space: that of an
+ * unpopulated page, which has no memory behind it.  Xen puts the frame there, and
+ * the page goes into the page tables.  Only pages all of whose places have a frame
+ * do: the kernel itself would die of an access to a place without.
+ */
+
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/xarray.h>
+
+#include <xen/interface/xen.h>
+#include <xen/interface/memory.h>
+#include <xen/page.h>
+#include <xen/xen-ops.h>
+#include <xen/xen.h>
+
+#include <asm/xen/hypercall.h>
+
+#include "privcmd_private.h"
+
+static unsigned long max_unpopulated_pages = 1UL << 23;
+module_param(max_unpopulated_pages, ulong, 0644);
+MODULE_PARM_DESC(max_unpopulated_pages,
+		 "Maximum number of pages that the mappings of one restricted file hold (auto-translated)");
+
+/* Pages of a mapping whose unpopulated pages are noted in one array. */
+#define CHUNK_PAGES (PAGE_SIZE / sizeof(struct page *))
+
+/* Places that are emptied at a time; the calls are on the stack. */
+#define BATCH 16
+
+static unsigned long index_of(const struct vm_area_struct *vma, unsigned long addr)
+{
+	return (addr - vma->vm_start) >> PAGE_SHIFT;
+}
+
+static struct privcmd_file *file_of(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
+/**
+ * privcmd_xlate_place() - The number of a place, in the caller's own numbers.
+ * @pages: unpopulated pages.
+ * @i: the place, counted in the hypervisor's frames.
+ */
+xen_pfn_t privcmd_xlate_place(struct page **pages, unsigned int i)
+{
+	return page_to_xen_pfn(pages[i / XEN_PFN_PER_PAGE]) + i % XEN_PFN_PER_PAGE;
+}
+
+/* Whether all the places are empty now. */
+static bool empty_places(struct page **pages, unsigned int first, unsigned int nr)
+{
+	struct xen_remove_from_physmap removals[BATCH];
+	struct multicall_entry calls[BATCH] = {};
+	bool empty = true;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		removals[i].domid = DOMID_SELF;
+		removals[i].gpfn = privcmd_xlate_place(pages, first + i);
+		calls[i].op = __HYPERVISOR_memory_op;
+		calls[i].args[0] = XENMEM_remove_from_physmap;
+		calls[i].args[1] = (unsigned long)&removals[i];
+	}
+
+	err = HYPERVISOR_multicall(calls, nr);
+	for (i = 0; i < nr; i++) {
+		if (err)
+			calls[i].result = HYPERVISOR_memory_op(XENMEM_remove_from_physmap,
+							       &removals[i]);
+		/* ENOENT: there was nothing. */
+		empty &= !calls[i].result || calls[i].result == -ENOENT;
+	}
+
+	return empty;
+}
+
+/**
+ * privcmd_xlate_empty() - Take what there is out of the places of pages.
+ * @pages: unpopulated pages.
+ * @nr: number of pages.
+ *
+ * Return: whether the places are empty now.
+ */
+bool privcmd_xlate_empty(struct page **pages, unsigned int nr)
+{
+	unsigned int i, n, nr_places = nr * XEN_PFN_PER_PAGE;
+	bool empty = true;
+
+	for (i = 0; i < nr_places; i += n) {
+		n = min_t(unsigned int, BATCH, nr_places - i);
+		empty &= empty_places(pages, i, n);
+	}
+
+	return empty;
+}
+
+/* A page that still shows a foreign frame must never be used again. */
+static void free_pages_of(struct privcmd_file *file, struct page **pages, unsigned int nr,
+			  bool empty)
+{
+	if (empty)
+		xen_free_unpopulated_pages(nr, pages);
+	else
+		pr_warn_once("xen-privcmd: Xen keeps frames that were to be unmapped\n");
+
+	memset(pages, 0, nr * sizeof(*pages));
+	atomic_long_sub(nr, &file->nr_unpopulated);
+}
+
+/* A mapping bounds what it takes, and a module parameter what all of a file's take. */
+static int alloc_pages_for(struct privcmd_file *file, struct page **pages, unsigned int nr)
+{
+	long in_use = atomic_long_add_return(nr, &file->nr_unpopulated);
+	int err = -ENOMEM;
+
+	if (!privcmd_restricted(file) || in_use <= READ_ONCE(max_unpopulated_pages))
+		err = xen_alloc_unpopulated_pages(nr, pages);
+	if (!err)
+		return 0;
+
+	memset(pages, 0, nr * sizeof(*pages));
+	atomic_long_sub(nr, &file->nr_unpopulated);
+	return -ENOMEM;
+}
+
+static unsigned long chunk_size(const struct vm_area_struct *vma, unsigned long chunk)
+{
+	return min_t(unsigned long, CHUNK_PAGES, privcmd_vma_room(vma, vma->vm_start) - chunk * CHUNK_PAGES);
+}
+
+static struct page **get_chunk(const struct vm_area_struct *vma, unsigned long chunk)
+{
+	struct privcmd_mapping *mapping = privcmd_mapping_of(vma);
+	struct page **pages = xa_load(&mapping->chunks, chunk);
+
+	if (pages)
+		return pages;
+
+	pages = kcalloc(chunk_size(vma, chunk), sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	if (pages && xa_err(xa_store(&mapping->chunks, chunk, pages, GFP_KERNEL_ACCOUNT))) {
+		kfree(pages);
+		pages = NULL;
+	}
+
+	return pages;
+}
+
+/* An array takes memory only as long as one of its pages does. */
+static void trim_chunk(const struct vm_area_struct *vma, unsigned long chunk)
+{
+	struct privcmd_mapping *mapping = privcmd_mapping_of(vma);
+	struct page **pages = xa_load(&mapping->chunks, chunk);
+
+	if (!pages || memchr_inv(pages, 0, chunk_size(vma, chunk) * sizeof(*pages)))
+		return;
+
+	xa_erase(&mapping->chunks, chunk);
+	kfree(pages);
+}
+
+static int pte_is_free(pte_t *pte, unsigned long addr, void *data)
+{
+	return pte_none(ptep_get(pte)) ? 0 : -EINVAL;
+}
+
+/**
+ * privcmd_xlate_part() - How many pages can be handled together.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @nr: how many there are.
+ *
+ * Return: the number, 1 or more.
+ */
+unsigned int privcmd_xlate_part(const struct vm_area_struct *vma, unsigned long addr,
+				unsigned long nr)
+{
+	return min_t(unsigned long, nr, CHUNK_PAGES - index_of(vma, addr) % CHUNK_PAGES);
+}
+
+/**
+ * privcmd_xlate_get() - Give pages of a mapping places for frames.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @nr: number of pages, as privcmd_xlate_part() told.
+ *
+ * Page tables are there then, so that entering the pages cannot fail.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: the unpopulated pages; as an error pointer: -EINVAL if something is mapped
+ * there already, -ENOMEM.
+ */
+struct page **privcmd_xlate_get(struct vm_area_struct *vma, unsigned long addr, unsigned int nr)
+{
+	unsigned long index = index_of(vma, addr);
+	struct page **pages;
+	int err;
+
+	err = apply_to_page_range(vma->vm_mm, addr, (unsigned long)nr << PAGE_SHIFT,
+				  pte_is_free, NULL);
+	if (err)
+		return ERR_PTR(err);
+
+	pages = get_chunk(vma, index / CHUNK_PAGES);
+	if (!pages)
+		return ERR_PTR(-ENOMEM);
+
+	pages += index % CHUNK_PAGES;
+	err = alloc_pages_for(file_of(vma), pages, nr);
+	if (!err)
+		return pages;
+
+	trim_chunk(vma, index / CHUNK_PAGES);
+	return ERR_PTR(err);
+}
+
+/**
+ * privcmd_xlate_put() - Undo privcmd_xlate_get() for some of the pages.
+ * @vma: the mapping.
+ * @pages: the unpopulated pages, which are not in the page tables.
+ * @nr: number of pages.
+ */
+void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned int nr)
+{
+	free_pages_of(file_of(vma), pages, nr, privcmd_xlate_empty(pages, nr));
+}
+
+/**
+ * privcmd_xlate_show() - Enter pages, all of whose places have a frame.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @pages: the unpopulated pages.
+ * @nr: number of pages.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0 or a negative errno.
+ */
+int privcmd_xlate_show(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
+		       unsigned int nr)
+{
+	struct privcmd_mapping *mapping = vma->vm_private_data;
+	pgprot_t prot = vma->vm_page_prot;
+	int err;
+
+	/* The helper takes pages and protection from here. */
+	vma->vm_private_data = pages;
+	vma->vm_page_prot = privcmd_vma_prot(vma);
+	err = xen_remap_vma_range(vma, addr, (unsigned long)nr << PAGE_SHIFT);
+	vma->vm_page_prot = prot;
+	vma->vm_private_data = mapping;
+
+	return err;
+}
+
+static void release_pages_of(struct vm_area_struct *vma, struct page **pages, unsigned long nr)
+{
+	unsigned long first, end;
+
+	for (first = 0; first < nr; first = end) {
+		end = first + 1;
+		if (!pages[first])
+			continue;
+
+		while (end < nr && pages[end])
+			end++;
+		privcmd_xlate_put(vma, pages + first, end - first);
+	}
+}
+
+/**
+ * privcmd_xlate_remove() - Give back the places of pages that are not shown.
+ * @vma: the mapping.
+ * @addr: the first page.
+ * @end: the end of the last one.
+ *
+ * Pages of the range that have no place are left out.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ */
+void privcmd_xlate_remove(struct vm_area_struct *vma, unsigned long addr, unsigned long end)
+{
+	struct privcmd_mapping *mapping = privcmd_mapping_of(vma);
+	unsigned long index, nr;
+	struct page **pages;
+
+	for (; addr < end; addr += nr << PAGE_SHIFT) {
+		nr = privcmd_xlate_part(vma, addr, (end - addr) >> PAGE_SHIFT);
+		index = index_of(vma, addr);
+		pages = xa_load(&mapping->chunks, index / CHUNK_PAGES);
+		if (pages)
+			release_pages_of(vma, pages + index % CHUNK_PAGES, nr);
+		trim_chunk(vma, index / CHUNK_PAGES);
+		cond_resched();
+	}
+}
+
+/**
+ * privcmd_xlate_release() - Give back all places of a mapping.
+ * @vma: the mapping, whose page table entries are gone.
+ * @mapping: its owner.
+ */
+void privcmd_xlate_release(struct vm_area_struct *vma, struct privcmd_mapping *mapping)
+{
+	struct page **pages;
+	unsigned long chunk;
+
+	xa_for_each(&mapping->chunks, chunk, pages) {
+		release_pages_of(vma, pages, chunk_size(vma, chunk));
+		kfree(pages);
+		cond_resched();
+	}
+	xa_destroy(&mapping->chunks);
+}
