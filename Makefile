@@ -136,7 +136,7 @@ lint: setup
 
 .PHONY: docs
 docs: setup
-	@KERNEL_TREE="$$($(XENLAB) path source)" sphinx-build -q -W --keep-going -b html \
+	@KERNEL_TREE="$$($(XENLAB) path source)" sphinx-build -q -W --keep-going -E -b html \
 		-d build/doctrees Documentation build/html
 
 .PHONY: clean

@@ -34,5 +34,7 @@ nitpicky = True
 nitpick_ignore = [("c:identifier", name) for name in ("__u16", "__u32", "__u64", "domid_t")]
 
 html_theme = "alabaster"
+# Room for 95 columns of a terminal: the pictures are text.
+html_theme_options = {"page_width": "1160px", "body_max_width": "920px"}
 html_show_copyright = False
 html_show_sourcelink = False

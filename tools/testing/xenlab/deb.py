@@ -39,7 +39,7 @@ PACKAGES = (
     "pkg-config",
     "xen-system-amd64",
 )
-# As README has it.
+# As Documentation/debian.rst has it.
 INSTALL = (
     "DEBIAN_FRONTEND=noninteractive "
     "apt-get -y install --no-install-recommends linux-headers-amd64 /tmp/xen-privcmd-*.deb"

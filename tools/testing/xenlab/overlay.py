@@ -20,6 +20,8 @@ PARTS = (
     "samples/xen",
     "tools/testing/selftests/xen",
 )
+# Pages of the second of these directories, in the order in which they are read.
+PAGES = ("privcmd", "dm-nr-vcpus", "mappings", "eventfd", "emulator")
 KBUILD = "drivers/xen/Makefile"
 DM_OP = "include/xen/interface/hvm/dm_op.h"
 MERGED = (KBUILD, DM_OP)
@@ -277,7 +279,7 @@ def make(kernel: Path) -> edit.Tree:
     tree.sub(
         "Documentation/userspace-api/index.rst",
         r"^(   vduse\n)",
-        r"\1   xen/privcmd\n   xen/emulator\n",
+        r"\1" + "".join(f"   xen/{name}\n" for name in PAGES),
     )
     tree.before("Documentation/driver-api/index.rst", r"   xilinx/index$", "   xen/dm-op\n")
     covered = [f"{part}/" for part in PARTS if part not in ("drivers/xen", "include")]
