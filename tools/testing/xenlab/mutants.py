@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Drivers broken on purpose: each must turn the tests red that its patch names."""
+"""Drivers broken on purpose: each must turn the tests red that its record names."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ import image as images
 import ktap
 import machine
 import programs
+import records
 import suite
 import versions
-from arch import ALL, HOST
-from failure import Failure, Status
+from failure import Failure
+from records import Mutant
 
-PATCHES = Path(__file__).resolve().parent / "mutants"
 # Seconds for each program: a driver with a defect may have it hang.
 LIMIT = 120
 SCRATCH = host.BUILD / "mutants"
@@ -38,7 +38,7 @@ SOURCES = (
 
 # In dom0: one directory of modules for each driver.
 DIRECTORY = "/opt/mutants"
-# Stands for the driver as it is; no patch file has such a name.
+# Stands for the driver as it is; no mutant has such a name.
 INTACT = "/"
 
 # Ends what a program that was killed has left behind, which may keep the module in use.
@@ -70,26 +70,6 @@ exchange() {{
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """A patch that breaks the driver, and what must notice."""
-
-    name: str
-    breaks: str
-    # Program and test.
-    red: Sequence[tuple[str, str]]
-    patch: Path
-    # The architecture of the machine that it is tried on.
-    arch: str = HOST.name
-    # The kernel's version, if it has to be another one than that of the run.
-    linux: str = ""
-
-    @property
-    def programs(self) -> list[str]:
-        """The test programs to run, each once."""
-        return sorted({program for program, _ in self.red})
-
-
-@dataclass(frozen=True)
 class Build:
     """The modules of one driver to be tried, built."""
 
@@ -98,68 +78,11 @@ class Build:
     modules: Sequence[tuple[str, bytes]]
 
 
-def parse(name: str, text: str, path: Path) -> Mutant:
-    """Reads the header lines of a patch."""
-    breaks = ""
-    red: list[tuple[str, str]] = []
-    arch = HOST.name
-    linux = ""
-    for line in text.splitlines():
-        if line.startswith(("diff ", "--- ")):
-            break
-        key, _, value = line.partition(":")
-        words = value.split()
-        if key == "Breaks":
-            breaks = value.strip()
-        elif key == "Arch":
-            arch = value.strip()
-            if arch not in ALL:
-                known = " ".join(ALL)
-                raise Failure(
-                    Status.USAGE, f"{path}: no architecture {arch}; there are: {known}"
-                )
-        elif key == "Linux":
-            linux = value.strip()
-            if linux not in versions.KERNELS:
-                known = " ".join(versions.KERNELS)
-                raise Failure(
-                    Status.USAGE, f"{path}: no Linux {linux}; there are: {known}"
-                )
-        elif key == "Red":
-            if len(words) != 2:
-                raise Failure(
-                    Status.USAGE, f"{path}: not 'Red: PROGRAM TEST': {line.strip()}"
-                )
-            red.append((words[0], words[1]))
-    if not breaks or not red:
-        raise Failure(
-            Status.USAGE, f"{path} needs a 'Breaks: ...' and a 'Red: PROGRAM TEST' line"
-        )
-    return Mutant(name, breaks, red, path, arch, linux)
-
-
-def choose(wanted: Sequence[str]) -> list[Mutant]:
-    """Reads the wanted patches, or all of them."""
-    there = {path.stem: path for path in sorted(PATCHES.glob("*.patch"))}
-    for name in wanted:
-        if name not in there:
-            known = " ".join(there) or "none"
-            raise Failure(
-                Status.USAGE, f"there is no mutant {name}; there are: {known}"
-            )
-    if not there:
-        raise Failure(Status.USAGE, f"there are no patches in {PATCHES}")
-    return [
-        parse(name, there[name].read_text(encoding="utf-8"), there[name])
-        for name in list(wanted) or there
-    ]
-
-
 def _refresh(target: Path) -> None:
     """Makes a directory hold the sources as they are, and nothing else.
 
     Only what differs is written, with a new time stamp: make then builds again
-    what a patch, or its removal, has changed, and nothing more.
+    what a mutant, or its removal, has changed, and nothing more.
     """
     wanted: dict[Path, Path] = {}
     for name in SOURCES:
@@ -179,18 +102,14 @@ def _refresh(target: Path) -> None:
             shutil.copymode(source, path)
 
 
-def _build(name: str, patch: Path | None, trees: fetch.Trees, used: Sequence[str]) -> Build:
-    """Builds the modules from a copy of the sources, patched or as they are."""
+def _build(
+    name: str, mutant: Mutant | None, trees: fetch.Trees, used: Sequence[str]
+) -> Build:
+    """Builds the modules from a copy of the sources, broken or as they are."""
     source = host.directory(SCRATCH / "source")
     _refresh(source)
-    if patch is not None:
-        host.command(
-            f"applying {patch.name}",
-            [
-                *(host.tool("patch"), "-p1", "-F0", "--no-backup-if-mismatch"),
-                *("-r", "-", "-d", str(source), "-i", str(patch)),
-            ],
-        )
+    if mutant is not None:
+        mutant.apply(source)
     built = build.modules(trees, source, SCRATCH / "modules" / trees.linux.name)
     files = [
         (f"{module}.ko", built.file(module).read_bytes())
@@ -314,7 +233,7 @@ def _build_all(
             host.say(f"building mutant {mutant.name} ({number} of {len(chosen)})")
             try:
                 builds.append(
-                    _build(mutant.name, mutant.patch, trees, mutant.programs)
+                    _build(mutant.name, mutant, trees, mutant.programs)
                 )
             except Failure as failure:
                 wrong = [str(failure), *failure.evidence]
@@ -367,7 +286,7 @@ def run(
     total = ktap.Counts()
     failures: list[Failure] = []
     by_linux: dict[str, list[Mutant]] = {}
-    for mutant in choose(wanted):
+    for mutant in records.choose(wanted):
         if mutant.arch == options.arch.name:
             by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
     for linux, chosen in by_linux.items():
