@@ -20,7 +20,7 @@ import versions
 from failure import Failure
 from records import Mutant
 
-# Seconds for each program: a driver with a defect may have it hang.
+# Seconds for each command: a driver with a defect may have it hang.
 LIMIT = 120
 SCRATCH = host.BUILD / "mutants"
 
@@ -74,7 +74,8 @@ class Build:
     """The modules of one driver to be tried, built."""
 
     name: str
-    programs: Sequence[str]
+    # What to run with them: "PROGRAM TEST", or "PROGRAM" for all of its tests.
+    commands: Sequence[str]
     modules: Sequence[tuple[str, bytes]]
 
 
@@ -103,7 +104,7 @@ def _refresh(target: Path) -> None:
 
 
 def _build(
-    name: str, mutant: Mutant | None, trees: fetch.Trees, used: Sequence[str]
+    name: str, mutant: Mutant | None, trees: fetch.Trees, commands: Sequence[str]
 ) -> Build:
     """Builds the modules from a copy of the sources, broken or as they are."""
     source = host.directory(SCRATCH / "source")
@@ -115,12 +116,19 @@ def _build(
         (f"{module}.ko", built.file(module).read_bytes())
         for module in (*build.MODULES, build.TEST_MODULE)
     ]
-    return Build(name, used, files)
+    return Build(name, commands, files)
 
 
-def section(name: str, program: str) -> str:
-    """Returns the name of the output section of one program with one driver."""
-    return f"{name} {program}"
+def commands(tests: Sequence[tuple[str, str]], whole: bool) -> list[str]:
+    """Returns what runs tests, each once: them alone, or their whole programs."""
+    if whole:
+        return sorted({program for program, _ in tests})
+    return sorted({f"{program} {test}" for program, test in tests})
+
+
+def section(name: str, command: str) -> str:
+    """Returns the name of the output section of one command with one driver."""
+    return f"{name} {command}"
 
 
 def script(builds: Sequence[Build]) -> str:
@@ -132,11 +140,11 @@ def script(builds: Sequence[Build]) -> str:
         parts.append(f"exchange {DIRECTORY}/{number} 2>&1")
         parts.append(programs.end())
         parts.append("if [ $xenlab_status = 0 ]; then")
-        for program in item.programs:
-            parts.append(programs.begin(section(item.name, program)))
-            parts.append(programs.run(program, LIMIT))
+        for command in item.commands:
+            parts.append(programs.begin(section(item.name, command)))
+            parts.append(programs.run(command, LIMIT))
             parts.append(programs.end())
-            parts.append(f"end_all {program}")
+            parts.append(f"end_all {command.split()[0]}")
         parts.append("fi")
     return "\n".join(parts)
 
@@ -173,9 +181,13 @@ def outcomes(
     """Returns in a word how each test went with a driver."""
     shown = {}
     for program, test in tests:
-        ran = sections.get(section(name, program))
-        results = ran.report().results if ran is not None else []
-        found = [result for result in results if result.name == test]
+        found = [
+            result
+            for command in (program, f"{program} {test}")
+            if (ran := sections.get(section(name, command))) is not None
+            for result in ran.report().results
+            if result.name == test
+        ]
         shown[program, test] = found[0].outcome.value if found else "did not run"
     return shown
 
@@ -223,7 +235,7 @@ def _check_intact(
 
 
 def _build_all(
-    chosen: Sequence[Mutant], trees: fetch.Trees
+    chosen: Sequence[Mutant], trees: fetch.Trees, whole: bool
 ) -> tuple[list[Build], ktap.Counts]:
     """Builds all mutants; those that cannot be built are reported and left out."""
     counts = ktap.Counts()
@@ -233,18 +245,18 @@ def _build_all(
             host.say(f"building mutant {mutant.name} ({number} of {len(chosen)})")
             try:
                 builds.append(
-                    _build(mutant.name, mutant, trees, mutant.programs)
+                    _build(mutant.name, mutant, trees, commands(mutant.red, whole))
                 )
             except Failure as failure:
                 wrong = [str(failure), *failure.evidence]
                 counts += _show(mutant.name, wrong, mutant.breaks)
-        everything = sorted({name for mutant in chosen for name in mutant.programs})
-        builds.insert(0, _build(INTACT, None, trees, everything))
+        everything = [test for mutant in chosen for test in mutant.red]
+        builds.insert(0, _build(INTACT, None, trees, commands(everything, whole)))
     return builds, counts
 
 
 def _try(
-    options: machine.Options, chosen: Sequence[Mutant]
+    options: machine.Options, chosen: Sequence[Mutant], whole: bool
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Tries mutants on one machine."""
     by_name = {mutant.name: mutant for mutant in chosen}
@@ -252,7 +264,7 @@ def _try(
     directory = build.selftests(trees)
     for mutant in chosen:
         suite.choose(directory, mutant.programs)
-    builds, counts = _build_all(chosen, trees)
+    builds, counts = _build_all(chosen, trees, whole)
 
     pending = builds
     while pending:
@@ -280,9 +292,12 @@ def _try(
 
 
 def run(
-    options: machine.Options, wanted: Sequence[str]
+    options: machine.Options, wanted: Sequence[str], whole: bool
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Tries the wanted mutants of an architecture, or all of them."""
+    """Tries the wanted mutants of an architecture, or all of them.
+
+    Only the tests that they name run, or the whole programs that have these.
+    """
     total = ktap.Counts()
     failures: list[Failure] = []
     by_linux: dict[str, list[Mutant]] = {}
@@ -290,7 +305,7 @@ def run(
         if mutant.arch == options.arch.name:
             by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
     for linux, chosen in by_linux.items():
-        counts, more = _try(replace(options, linux=linux), chosen)
+        counts, more = _try(replace(options, linux=linux), chosen, whole)
         total += counts
         failures += more
     return total, failures

@@ -1090,12 +1090,43 @@ change = [
 class MutantsTest(unittest.TestCase):
     """What a boot says about mutants."""
 
+    def test_commands(self) -> None:
+        tests = [("b_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.y"), ("b_test", "x.y")]
+        self.assertEqual(mutants.commands(tests, True), ["a_test", "b_test"])
+        self.assertEqual(
+            mutants.commands(tests, False), ["a_test x.y", "a_test x.z", "b_test x.y"]
+        )
+
+    def test_only_the_named_tests_run(self) -> None:
+        for whole, command in ((True, "a_test"), (False, "a_test x.y")):
+            item = mutants.Build("m", mutants.commands([("a_test", "x.y")], whole), [])
+            lines = mutants.script([item]).splitlines()
+            self.assertIn(programs.begin(f"m {command}"), lines)
+            self.assertIn(programs.run(command, mutants.LIMIT), lines)
+            self.assertIn("end_all a_test", lines)
+
     def test_outcomes(self) -> None:
         ran = programs.Section("m a_test", "1..2\nok 1 x.y\nnot ok 2 x.z\n".split("\n"), 1)
         tests = [("a_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.n"), ("b_test", "x.y")]
         self.assertEqual(
             list(mutants.outcomes("m", tests, {"m a_test": ran}).values()),
             ["passed", "failed", "did not run", "did not run"],
+        )
+
+    def test_outcomes_of_single_tests(self) -> None:
+        tests = [("a_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.n")]
+        # The second ran into its time limit; nothing is said of the third.
+        sections = {
+            name: programs.Section(name, lines, status)
+            for name, lines, status in (
+                ("m a_test x.y", ["1..1", "not ok 1 x.y"], 1),
+                ("m a_test x.z", ["1..1", "#  RUN           x.z ..."], 137),
+                ("m a_test x.n", ["a_test: there is no test x.n"], 1),
+            )
+        }
+        self.assertEqual(
+            list(mutants.outcomes("m", tests, sections).values()),
+            ["failed", "did not run", "did not run"],
         )
 
 
