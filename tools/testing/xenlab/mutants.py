@@ -17,7 +17,7 @@ import programs
 import records
 import suite
 import versions
-from failure import Failure
+from failure import Failure, Status
 from records import Mutant
 
 # Seconds for each command: a driver with a defect may have it hang.
@@ -77,6 +77,17 @@ class Build:
     # What to run with them: "PROGRAM TEST", or "PROGRAM" for all of its tests.
     commands: Sequence[str]
     modules: Sequence[tuple[str, bytes]]
+
+
+def check(mutant: Mutant) -> None:
+    """Refuses a mutant that names a test that there is not."""
+    for program, test in mutant.red:
+        path = build.SELFTESTS / f"{program}.c"
+        source = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if test not in suite.tests(source):
+            raise Failure(
+                Status.USAGE, f"mutant {mutant.name}: {program} has no test {test}"
+            )
 
 
 def _refresh(target: Path) -> None:
@@ -262,8 +273,6 @@ def _try(
     by_name = {mutant.name: mutant for mutant in chosen}
     trees = versions.trees(options)
     directory = build.selftests(trees)
-    for mutant in chosen:
-        suite.choose(directory, mutant.programs)
     builds, counts = _build_all(chosen, trees, whole)
 
     pending = builds
@@ -302,6 +311,7 @@ def run(
     failures: list[Failure] = []
     by_linux: dict[str, list[Mutant]] = {}
     for mutant in records.choose(wanted):
+        check(mutant)
         if mutant.arch == options.arch.name:
             by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
     for linux, chosen in by_linux.items():

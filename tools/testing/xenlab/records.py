@@ -79,11 +79,6 @@ class Mutant:
     # The kernel's version, if it has to be another one than that of the run.
     linux: str = ""
 
-    @property
-    def programs(self) -> list[str]:
-        """The test programs to run, each once."""
-        return sorted({program for program, _ in self.red})
-
     def apply(self, top: Path) -> None:
         """Breaks the sources below a directory."""
         for change in self.changes:

@@ -979,8 +979,10 @@ class RecordsTest(unittest.TestCase):
         (mutant,) = records.parse("a.toml", RECORD.encode())
         self.assertEqual(mutant.name, "a-b")
         self.assertEqual(mutant.breaks, "A bad pointer is not noticed.")
-        self.assertEqual(mutant.programs, ["dm_nr_vcpus_test", "restrict_test"])
-        self.assertEqual(mutant.red[1], ("restrict_test", "file.other"))
+        self.assertEqual(
+            mutant.red,
+            [("dm_nr_vcpus_test", "arg.bad_pointer"), ("restrict_test", "file.other")],
+        )
         self.assertEqual((mutant.arch, mutant.linux), ("amd64", ""))
         self.assertEqual([change.source for change in mutant.changes], ["drivers/a.c"])
 
@@ -1088,7 +1090,23 @@ change = [
 
 
 class MutantsTest(unittest.TestCase):
-    """What a boot says about mutants."""
+    """What runs for mutants, and what a boot says about them."""
+
+    def test_all_name_tests(self) -> None:
+        for mutant in records.read().values():
+            mutants.check(mutant)
+
+    def test_names_of_no_test(self) -> None:
+        for program, test in (
+            ("none_test", "a.b"),
+            ("restrict_test", "a.b"),
+            ("dm_nr_vcpus_test", "answer.is_the_hypervisors"),
+        ):
+            mutant = records.Mutant("a-b", "", [(program, test)], [])
+            message = f"^mutant a-b: {program} has no test {test}$"
+            with self.assertRaisesRegex(Failure, message) as caught:
+                mutants.check(mutant)
+            self.assertEqual(caught.exception.status, Status.USAGE)
 
     def test_commands(self) -> None:
         tests = [("b_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.y"), ("b_test", "x.y")]
@@ -1165,6 +1183,20 @@ a.c:1:2: warning: unused variable
 
 class SuiteTest(unittest.TestCase):
     """Which test programs run."""
+
+    def test_tests(self) -> None:
+        source = """\
+FIXTURE_VARIANT_ADD(varied, one) {
+FIXTURE_VARIANT_ADD(varied, two) {
+TEST(alone)
+TEST_F(varied, a)
+TEST_F_TIMEOUT(plain, b, 60)
+ * TEST_F(plain, c)
+"""
+        self.assertEqual(
+            suite.tests(source),
+            {"global.alone", "varied.one.a", "varied.two.a", "plain.b"},
+        )
 
     def test_choose(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:
