@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Drivers broken on purpose: each must turn the tests red that its patch names."""
+"""Drivers broken on purpose: each must turn the tests red that its record names."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ import image as images
 import ktap
 import machine
 import programs
+import records
 import suite
 import versions
-from arch import ALL, HOST
 from failure import Failure, Status
+from records import Mutant
 
-PATCHES = Path(__file__).resolve().parent / "mutants"
-# Seconds for each program: a driver with a defect may have it hang.
+# Seconds for each command: a driver with a defect may have it hang.
 LIMIT = 120
 SCRATCH = host.BUILD / "mutants"
 
@@ -38,7 +38,7 @@ SOURCES = (
 
 # In dom0: one directory of modules for each driver.
 DIRECTORY = "/opt/mutants"
-# Stands for the driver as it is; no patch file has such a name.
+# Stands for the driver as it is; no mutant has such a name.
 INTACT = "/"
 
 # Ends what a program that was killed has left behind, which may keep the module in use.
@@ -70,96 +70,31 @@ exchange() {{
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """A patch that breaks the driver, and what must notice."""
-
-    name: str
-    breaks: str
-    # Program and test.
-    red: Sequence[tuple[str, str]]
-    patch: Path
-    # The architecture of the machine that it is tried on.
-    arch: str = HOST.name
-    # The kernel's version, if it has to be another one than that of the run.
-    linux: str = ""
-
-    @property
-    def programs(self) -> list[str]:
-        """The test programs to run, each once."""
-        return sorted({program for program, _ in self.red})
-
-
-@dataclass(frozen=True)
 class Build:
     """The modules of one driver to be tried, built."""
 
     name: str
-    programs: Sequence[str]
+    # What to run with them: "PROGRAM TEST", or "PROGRAM" for all of its tests.
+    commands: Sequence[str]
     modules: Sequence[tuple[str, bytes]]
 
 
-def parse(name: str, text: str, path: Path) -> Mutant:
-    """Reads the header lines of a patch."""
-    breaks = ""
-    red: list[tuple[str, str]] = []
-    arch = HOST.name
-    linux = ""
-    for line in text.splitlines():
-        if line.startswith(("diff ", "--- ")):
-            break
-        key, _, value = line.partition(":")
-        words = value.split()
-        if key == "Breaks":
-            breaks = value.strip()
-        elif key == "Arch":
-            arch = value.strip()
-            if arch not in ALL:
-                known = " ".join(ALL)
-                raise Failure(
-                    Status.USAGE, f"{path}: no architecture {arch}; there are: {known}"
-                )
-        elif key == "Linux":
-            linux = value.strip()
-            if linux not in versions.KERNELS:
-                known = " ".join(versions.KERNELS)
-                raise Failure(
-                    Status.USAGE, f"{path}: no Linux {linux}; there are: {known}"
-                )
-        elif key == "Red":
-            if len(words) != 2:
-                raise Failure(
-                    Status.USAGE, f"{path}: not 'Red: PROGRAM TEST': {line.strip()}"
-                )
-            red.append((words[0], words[1]))
-    if not breaks or not red:
-        raise Failure(
-            Status.USAGE, f"{path} needs a 'Breaks: ...' and a 'Red: PROGRAM TEST' line"
-        )
-    return Mutant(name, breaks, red, path, arch, linux)
-
-
-def choose(wanted: Sequence[str]) -> list[Mutant]:
-    """Reads the wanted patches, or all of them."""
-    there = {path.stem: path for path in sorted(PATCHES.glob("*.patch"))}
-    for name in wanted:
-        if name not in there:
-            known = " ".join(there) or "none"
+def check(mutant: Mutant) -> None:
+    """Refuses a mutant that names a test that there is not."""
+    for program, test in mutant.red:
+        path = build.SELFTESTS / f"{program}.c"
+        source = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if test not in suite.tests(source):
             raise Failure(
-                Status.USAGE, f"there is no mutant {name}; there are: {known}"
+                Status.USAGE, f"mutant {mutant.name}: {program} has no test {test}"
             )
-    if not there:
-        raise Failure(Status.USAGE, f"there are no patches in {PATCHES}")
-    return [
-        parse(name, there[name].read_text(encoding="utf-8"), there[name])
-        for name in list(wanted) or there
-    ]
 
 
 def _refresh(target: Path) -> None:
     """Makes a directory hold the sources as they are, and nothing else.
 
     Only what differs is written, with a new time stamp: make then builds again
-    what a patch, or its removal, has changed, and nothing more.
+    what a mutant, or its removal, has changed, and nothing more.
     """
     wanted: dict[Path, Path] = {}
     for name in SOURCES:
@@ -179,29 +114,32 @@ def _refresh(target: Path) -> None:
             shutil.copymode(source, path)
 
 
-def _build(name: str, patch: Path | None, trees: fetch.Trees, used: Sequence[str]) -> Build:
-    """Builds the modules from a copy of the sources, patched or as they are."""
+def _build(
+    name: str, mutant: Mutant | None, trees: fetch.Trees, commands: Sequence[str]
+) -> Build:
+    """Builds the modules from a copy of the sources, broken or as they are."""
     source = host.directory(SCRATCH / "source")
     _refresh(source)
-    if patch is not None:
-        host.command(
-            f"applying {patch.name}",
-            [
-                *(host.tool("patch"), "-p1", "-F0", "--no-backup-if-mismatch"),
-                *("-r", "-", "-d", str(source), "-i", str(patch)),
-            ],
-        )
+    if mutant is not None:
+        mutant.apply(source)
     built = build.modules(trees, source, SCRATCH / "modules" / trees.linux.name)
     files = [
         (f"{module}.ko", built.file(module).read_bytes())
         for module in (*build.MODULES, build.TEST_MODULE)
     ]
-    return Build(name, used, files)
+    return Build(name, commands, files)
 
 
-def section(name: str, program: str) -> str:
-    """Returns the name of the output section of one program with one driver."""
-    return f"{name} {program}"
+def commands(tests: Sequence[tuple[str, str]], whole: bool) -> list[str]:
+    """Returns what runs tests, each once: them alone, or their whole programs."""
+    if whole:
+        return sorted({program for program, _ in tests})
+    return sorted({f"{program} {test}" for program, test in tests})
+
+
+def section(name: str, command: str) -> str:
+    """Returns the name of the output section of one command with one driver."""
+    return f"{name} {command}"
 
 
 def script(builds: Sequence[Build]) -> str:
@@ -213,11 +151,11 @@ def script(builds: Sequence[Build]) -> str:
         parts.append(f"exchange {DIRECTORY}/{number} 2>&1")
         parts.append(programs.end())
         parts.append("if [ $xenlab_status = 0 ]; then")
-        for program in item.programs:
-            parts.append(programs.begin(section(item.name, program)))
-            parts.append(programs.run(program, LIMIT))
+        for command in item.commands:
+            parts.append(programs.begin(section(item.name, command)))
+            parts.append(programs.run(command, LIMIT))
             parts.append(programs.end())
-            parts.append(f"end_all {program}")
+            parts.append(f"end_all {command.split()[0]}")
         parts.append("fi")
     return "\n".join(parts)
 
@@ -254,9 +192,13 @@ def outcomes(
     """Returns in a word how each test went with a driver."""
     shown = {}
     for program, test in tests:
-        ran = sections.get(section(name, program))
-        results = ran.report().results if ran is not None else []
-        found = [result for result in results if result.name == test]
+        found = [
+            result
+            for command in (program, f"{program} {test}")
+            if (ran := sections.get(section(name, command))) is not None
+            for result in ran.report().results
+            if result.name == test
+        ]
         shown[program, test] = found[0].outcome.value if found else "did not run"
     return shown
 
@@ -304,7 +246,7 @@ def _check_intact(
 
 
 def _build_all(
-    chosen: Sequence[Mutant], trees: fetch.Trees
+    chosen: Sequence[Mutant], trees: fetch.Trees, whole: bool
 ) -> tuple[list[Build], ktap.Counts]:
     """Builds all mutants; those that cannot be built are reported and left out."""
     counts = ktap.Counts()
@@ -314,26 +256,24 @@ def _build_all(
             host.say(f"building mutant {mutant.name} ({number} of {len(chosen)})")
             try:
                 builds.append(
-                    _build(mutant.name, mutant.patch, trees, mutant.programs)
+                    _build(mutant.name, mutant, trees, commands(mutant.red, whole))
                 )
             except Failure as failure:
                 wrong = [str(failure), *failure.evidence]
                 counts += _show(mutant.name, wrong, mutant.breaks)
-        everything = sorted({name for mutant in chosen for name in mutant.programs})
-        builds.insert(0, _build(INTACT, None, trees, everything))
+        everything = [test for mutant in chosen for test in mutant.red]
+        builds.insert(0, _build(INTACT, None, trees, commands(everything, whole)))
     return builds, counts
 
 
 def _try(
-    options: machine.Options, chosen: Sequence[Mutant]
+    options: machine.Options, chosen: Sequence[Mutant], whole: bool
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Tries mutants on one machine."""
     by_name = {mutant.name: mutant for mutant in chosen}
     trees = versions.trees(options)
     directory = build.selftests(trees)
-    for mutant in chosen:
-        suite.choose(directory, mutant.programs)
-    builds, counts = _build_all(chosen, trees)
+    builds, counts = _build_all(chosen, trees, whole)
 
     pending = builds
     while pending:
@@ -361,17 +301,21 @@ def _try(
 
 
 def run(
-    options: machine.Options, wanted: Sequence[str]
+    options: machine.Options, wanted: Sequence[str], whole: bool
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Tries the wanted mutants of an architecture, or all of them."""
+    """Tries the wanted mutants of an architecture, or all of them.
+
+    Only the tests that they name run, or the whole programs that have these.
+    """
     total = ktap.Counts()
     failures: list[Failure] = []
     by_linux: dict[str, list[Mutant]] = {}
-    for mutant in choose(wanted):
+    for mutant in records.choose(wanted):
+        check(mutant)
         if mutant.arch == options.arch.name:
             by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
     for linux, chosen in by_linux.items():
-        counts, more = _try(replace(options, linux=linux), chosen)
+        counts, more = _try(replace(options, linux=linux), chosen, whole)
         total += counts
         failures += more
     return total, failures

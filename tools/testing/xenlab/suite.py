@@ -30,6 +30,10 @@ LONG_LIMIT = 1500
 # What a kernel allocates is no zeros then, as it is by default with Debian's.
 POISON = "slub_debug=P"
 
+VARIANT = re.compile(r"^FIXTURE_VARIANT_ADD\((\w+),\s*(\w+)\)", re.M)
+# One without a fixture is of the harness's own.
+TEST = re.compile(r"^TEST(?:_F|_F_TIMEOUT)?\((?:(\w+),\s*)?(\w+)", re.M)
+
 EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
 
 
@@ -64,6 +68,18 @@ def choose(directory: Path, wanted: Sequence[str]) -> list[str]:
     if not there:
         raise Failure(Status.BUILD, "building the selftests made no test program")
     return list(wanted) or there
+
+
+def tests(source: str) -> set[str]:
+    """Returns the tests in a program's source, as its results name them."""
+    variants: dict[str, list[str]] = {}
+    for fixture, variant in VARIANT.findall(source):
+        variants.setdefault(fixture, []).append(f"{fixture}.{variant}")
+    return {
+        f"{prefix}.{test}"
+        for fixture, test in TEST.findall(source)
+        for prefix in variants.get(fixture, [fixture or "global"])
+    }
 
 
 def read_skips(name: str) -> dict[str, set[str]]:

@@ -244,7 +244,7 @@ def _mutants(args: argparse.Namespace) -> int:
     total = ktap.Counts()
     failures: list[Failure] = []
     for options in _each_arch(args):
-        counts, more = mutants.run(options, args.name)
+        counts, more = mutants.run(options, args.name, args.whole)
         total += counts
         failures += more
     return _close(total, failures)
@@ -615,6 +615,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("mutants", _mutants, "show that broken drivers fail the tests")
     _add_machine(command, (), 2400, BOTH)
     command.add_argument("name", nargs="*", help="mutants (default: all)")
+    command.add_argument(
+        "--whole",
+        action="store_true",
+        help="run the whole programs, not only the tests that the mutants name",
+    )
 
     command = add(
         "matrix", _matrix, "run the selftests on every kernel and every Xen"

@@ -39,6 +39,7 @@ import mutants
 import overlay
 import overlay_test
 import programs
+import records
 import stock
 import suite
 import toolstack
@@ -133,14 +134,17 @@ ok 2 global.two # SKIP no reason
 # PASSED: 2 / 2 tests passed.
 """
 
-PATCH = """\
-Breaks: a bad pointer is not noticed.
-Red: dm_nr_vcpus_test arg.bad_pointer
-Red: restrict_test file.other
-
---- a/drivers/xen/privcmd/main.c
-+++ b/drivers/xen/privcmd/main.c
-Red: not a header any more
+RECORD = """\
+source = "drivers/a.c"
+[[mutant]]
+name = "a-b"
+breaks = "A bad pointer is not noticed."
+red = ["dm_nr_vcpus_test arg.bad_pointer", "restrict_test file.other"]
+old = '	one();'
+new = '''
+	two();
+	three();
+'''
 """
 
 
@@ -961,36 +965,163 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(self.judge(b"", b"start\nexit 1").status, Status.SILENT)
 
 
-class MutantsTest(unittest.TestCase):
-    """Patches' headers, and what a boot says about them."""
+class RecordsTest(unittest.TestCase):
+    """The records of mutants, and what they make of a source."""
+
+    def refuse(self, text: str, message: str) -> None:
+        """Expects one line that says what is wrong with a file of records."""
+        with self.assertRaisesRegex(Failure, message) as caught:
+            list(records.parse("a.toml", text.encode()))
+        self.assertEqual(caught.exception.status, Status.USAGE)
+        self.assertEqual(len(str(caught.exception).splitlines()), 1)
 
     def test_parse(self) -> None:
-        mutant = mutants.parse("name", PATCH, Path("name.patch"))
-        self.assertEqual(mutant.breaks, "a bad pointer is not noticed.")
-        self.assertEqual(mutant.programs, ["dm_nr_vcpus_test", "restrict_test"])
-        self.assertEqual(len(mutant.red), 2)
-        self.assertEqual(mutant.arch, "amd64")
+        (mutant,) = records.parse("a.toml", RECORD.encode())
+        self.assertEqual(mutant.name, "a-b")
+        self.assertEqual(mutant.breaks, "A bad pointer is not noticed.")
+        self.assertEqual(
+            mutant.red,
+            [("dm_nr_vcpus_test", "arg.bad_pointer"), ("restrict_test", "file.other")],
+        )
+        self.assertEqual((mutant.arch, mutant.linux), ("amd64", ""))
+        self.assertEqual([change.source for change in mutant.changes], ["drivers/a.c"])
 
-    def test_parse_arch(self) -> None:
-        mutant = mutants.parse("name", f"Arch: arm64\n{PATCH}", Path("name.patch"))
-        self.assertEqual(mutant.arch, "arm64")
+    def test_parse_machine(self) -> None:
+        more = 'arch = "arm64"\nlinux = "6.12"'
+        (mutant,) = records.parse("a.toml", f"{RECORD}{more}".encode())
+        self.assertEqual((mutant.arch, mutant.linux), ("arm64", "6.12"))
 
-    def test_parse_linux(self) -> None:
-        self.assertEqual(mutants.parse("name", PATCH, Path("name.patch")).linux, "")
-        mutant = mutants.parse("name", f"Linux: 6.12\n{PATCH}", Path("name.patch"))
-        self.assertEqual(mutant.linux, "6.12")
+    def test_parse_changes(self) -> None:
+        text = RECORD.partition("old =")[0] + """\
+change = [
+	{ old = "a", new = "" },
+	{ source = "drivers/b.c", old = "b", new = "c" },
+]
+"""
+        (mutant,) = records.parse("a.toml", text.encode())
+        self.assertEqual(
+            mutant.changes,
+            [
+                records.Change("drivers/a.c", "a", ""),
+                records.Change("drivers/b.c", "b", "c"),
+            ],
+        )
 
-    def test_bad_headers(self) -> None:
-        for text in (
-            "",
-            f"Linux: 2.4\n{PATCH}",
-            "Breaks: a\n",
-            "Red: a b\n",
-            "Breaks: a\nRed: a\n",
-            f"Arch: vax\n{PATCH}",
+    def test_bad_records(self) -> None:
+        for old, new, message in (
+            ("[[mutant]]", "[[mutant", "a.toml: .*line 2"),
+            ("[[mutant]]", "[[mutants]]", "a.toml has a key mutants"),
+            ('source = "drivers/a.c"\n', "", "a.toml has no source"),
+            ("breaks =", "brakes =", "mutant a-b has a key brakes; there are: name "),
+            ('name = "a-b"\n', "", "a.toml: a mutant has no name"),
+            ('"a-b"', '"a b"', "mutant a b: a name is of a to z"),
+            ('"a-b"', "3", "a mutant: name has to be a string"),
+            ('"A bad pointer is not noticed."', '""', "breaks has to be a string, not empty"),
+            ("arg.bad_pointer", "", "red has 'dm_nr_vcpus_test ', not 'PROGRAM TEST'"),
+            ('"restrict_test file.other"', "3", "red has 3, not 'PROGRAM TEST'"),
+            ("red = ", "red = [] # ", "red has to be a list, not empty"),
+            ("red =", 'arch = "vax"\nred =', "no architecture vax; there are: amd64 arm64"),
+            ("red =", 'linux = "2.4"\nred =', "no Linux 2.4; there are:  6.1 "),
+            ("old = ", "# ", "mutant a-b: its change has no old"),
+            ("'	one();'", "''", "mutant a-b: old has to be a string"),
+            ("old =", "change = [{ old = '', new = '' }]\nold =", "either old and new, or"),
+            ("old = '	one();'\nnew =", "breaks_how =", "has a key breaks_how"),
+            ("old =", "linux = 6.1\nold =", "linux has to be a string"),
         ):
-            with self.subTest(text=text), self.assertRaises(Failure):
-                mutants.parse("name", text, Path("name.patch"))
+            with self.subTest(old=old, new=new):
+                self.assertIn(old, RECORD)
+                self.refuse(RECORD.replace(old, new), message)
+
+    def test_bad_changes(self) -> None:
+        start = RECORD.partition("old =")[0]
+        self.refuse(start, "mutant a-b needs either old and new, or change")
+        self.refuse(f"{start}change = ['a']", "mutant a-b: its change is no table")
+        self.refuse(f"{start}change = [{{ old = 'a' }}]", "its change has no new")
+        self.refuse(f"{start}change = 'a'", "change has to be a list")
+        self.refuse("source = 'a'\nmutant = [3]", "a.toml: a mutant is no table")
+        with self.assertRaisesRegex(Failure, "a.toml: .* can't decode byte 0xff"):
+            list(records.parse("a.toml", b"\xff"))
+
+    def test_names_are_unique(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            with self.assertRaisesRegex(Failure, "there are no mutants in"):
+                records.read(Path(scratch))
+            for name in ("a.toml", "b.toml"):
+                (Path(scratch) / name).write_text(RECORD, encoding="utf-8")
+            with self.assertRaisesRegex(Failure, "b.toml: there is a mutant a-b already"):
+                records.read(Path(scratch))
+
+    def test_wanted_names(self) -> None:
+        with self.assertRaisesRegex(Failure, "there is no mutant none; there are: "):
+            records.choose(["none"])
+
+    def test_change(self) -> None:
+        change = records.Change("a.c", "\tb\n\tc\n", "\td\n")
+        self.assertEqual(change.apply("a\n\tb\n\tc\ne\n"), "a\n\td\ne\n")
+        gone = records.Change("a.c", "b", "")
+        self.assertEqual(gone.apply("a\nb\nbb\n"), "a\nbb\n")
+
+    def test_old_text_is_there_once(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            top = Path(scratch)
+            (mutant,) = records.parse("a.toml", RECORD.encode())
+            with self.assertRaisesRegex(Failure, "mutant a-b: there is no drivers/a.c"):
+                mutant.apply(top)
+            (top / "drivers").mkdir()
+            for text, times in (("\tone();\n" * 2, 2), ("one();\n\tone();;\n", 0)):
+                (top / "drivers/a.c").write_text(text, encoding="utf-8")
+                message = f"mutant a-b: its old text is {times} times in drivers/a.c"
+                with self.assertRaisesRegex(Failure, message):
+                    mutant.apply(top)
+                self.assertEqual((top / "drivers/a.c").read_text(encoding="utf-8"), text)
+
+    def test_all_apply(self) -> None:
+        for mutant in records.read().values():
+            with self.subTest(mutant.name), tempfile.TemporaryDirectory() as scratch:
+                before = {}
+                for change in mutant.changes:
+                    path = Path(scratch) / change.source
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    before[path] = (host.REPO / change.source).read_bytes()
+                    path.write_bytes(before[path])
+                mutant.apply(Path(scratch))
+                for path, content in before.items():
+                    self.assertNotEqual(path.read_bytes(), content)
+
+
+class MutantsTest(unittest.TestCase):
+    """What runs for mutants, and what a boot says about them."""
+
+    def test_all_name_tests(self) -> None:
+        for mutant in records.read().values():
+            mutants.check(mutant)
+
+    def test_names_of_no_test(self) -> None:
+        for program, test in (
+            ("none_test", "a.b"),
+            ("restrict_test", "a.b"),
+            ("dm_nr_vcpus_test", "answer.is_the_hypervisors"),
+        ):
+            mutant = records.Mutant("a-b", "", [(program, test)], [])
+            message = f"^mutant a-b: {program} has no test {test}$"
+            with self.assertRaisesRegex(Failure, message) as caught:
+                mutants.check(mutant)
+            self.assertEqual(caught.exception.status, Status.USAGE)
+
+    def test_commands(self) -> None:
+        tests = [("b_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.y"), ("b_test", "x.y")]
+        self.assertEqual(mutants.commands(tests, True), ["a_test", "b_test"])
+        self.assertEqual(
+            mutants.commands(tests, False), ["a_test x.y", "a_test x.z", "b_test x.y"]
+        )
+
+    def test_only_the_named_tests_run(self) -> None:
+        for whole, command in ((True, "a_test"), (False, "a_test x.y")):
+            item = mutants.Build("m", mutants.commands([("a_test", "x.y")], whole), [])
+            lines = mutants.script([item]).splitlines()
+            self.assertIn(programs.begin(f"m {command}"), lines)
+            self.assertIn(programs.run(command, mutants.LIMIT), lines)
+            self.assertIn("end_all a_test", lines)
 
     def test_outcomes(self) -> None:
         ran = programs.Section("m a_test", "1..2\nok 1 x.y\nnot ok 2 x.z\n".split("\n"), 1)
@@ -998,6 +1129,22 @@ class MutantsTest(unittest.TestCase):
         self.assertEqual(
             list(mutants.outcomes("m", tests, {"m a_test": ran}).values()),
             ["passed", "failed", "did not run", "did not run"],
+        )
+
+    def test_outcomes_of_single_tests(self) -> None:
+        tests = [("a_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.n")]
+        # The second ran into its time limit; nothing is said of the third.
+        sections = {
+            name: programs.Section(name, lines, status)
+            for name, lines, status in (
+                ("m a_test x.y", ["1..1", "not ok 1 x.y"], 1),
+                ("m a_test x.z", ["1..1", "#  RUN           x.z ..."], 137),
+                ("m a_test x.n", ["a_test: there is no test x.n"], 1),
+            )
+        }
+        self.assertEqual(
+            list(mutants.outcomes("m", tests, sections).values()),
+            ["failed", "did not run", "did not run"],
         )
 
 
@@ -1036,6 +1183,20 @@ a.c:1:2: warning: unused variable
 
 class SuiteTest(unittest.TestCase):
     """Which test programs run."""
+
+    def test_tests(self) -> None:
+        source = """\
+FIXTURE_VARIANT_ADD(varied, one) {
+FIXTURE_VARIANT_ADD(varied, two) {
+TEST(alone)
+TEST_F(varied, a)
+TEST_F_TIMEOUT(plain, b, 60)
+ * TEST_F(plain, c)
+"""
+        self.assertEqual(
+            suite.tests(source),
+            {"global.alone", "varied.one.a", "varied.two.a", "plain.b"},
+        )
 
     def test_choose(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:

@@ -9,6 +9,7 @@
 #include "kselftest_harness.h"
 
 #include "domain.h"
+#include "named_test.h"
 #include "proc.h"
 #include "requests.h"
 
