@@ -20,18 +20,7 @@
 /* What a request reads and writes, in a single page. */
 struct memory {
 	struct privcmd_mmap_entry entries[2];
-	union {
-		struct privcmd_hypercall hypercall;
-		struct privcmd_mmap mmap;
-		struct privcmd_mmapbatch batch;
-		struct privcmd_mmapbatch_v2 batch_v2;
-		struct privcmd_mmap_resource resource;
-		struct privcmd_dm_op dm_op;
-		struct privcmd_dm_nr_vcpus nr_vcpus;
-		struct privcmd_irqfd irqfd;
-		struct privcmd_ioeventfd ioeventfd;
-		domid_t restrict_to;
-	} arg;
+	union argument arg;
 	xen_pfn_t frames[ON_HEAP];
 	int err[ON_HEAP];
 	struct privcmd_dm_op_buf buf;

@@ -26,19 +26,7 @@
 /* All that a request reads or writes but mappings. */
 struct memory {
 	char before[64];
-	union {
-		struct privcmd_hypercall hypercall;
-		struct privcmd_mmap mmap;
-		struct privcmd_mmapbatch batch;
-		struct privcmd_mmapbatch_v2 batch_v2;
-		struct privcmd_mmap_resource resource;
-		struct privcmd_dm_op dm_op;
-		struct privcmd_dm_nr_vcpus nr_vcpus;
-		struct privcmd_irqfd irqfd;
-		struct privcmd_ioeventfd ioeventfd;
-		struct privcmd_pcidev_get_gsi gsi;
-		domid_t restrict_to;
-	} arg;
+	union argument arg;
 	char between[64];
 	struct privcmd_mmap_entry entry;
 	xen_pfn_t frames[PAGES];
