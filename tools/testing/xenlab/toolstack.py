@@ -101,7 +101,8 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("pvh_is_destroyed"),
     ),
     "domu": (
-        Check("domu_waits_for_xenstore", 300),
+        Check("domu_before_xenstore", 450, tests=True),
+        Check("domu_waits_for_xenstore"),
         Check("domu_without_target", 150, tests=True),
         Check("domu_with_target", 150, tests=True),
         Check("domu_unrestricted", 150, tests=True),

@@ -16,6 +16,7 @@
 
 #include <xen/features.h>
 #include <xenctrl.h>
+#include <xen/hvm/params.h>
 #include <xendevicemodel.h>
 
 #include "domain.h"
@@ -207,6 +208,44 @@ int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames)
 	    make_room_for_tables(xch, domid, pages) ||
 	    xc_domain_populate_physmap_exact(xch, domid, pages, 0, 0, frames))
 		err = -errno;
+	xc_interface_close(xch);
+	return err;
+}
+
+/* The frame of the ring by which Xen tells a pager of what is missed. */
+#define PAGER_RING 1
+
+static int page_out(xc_interface *xch, domid_t domid, xen_pfn_t frame)
+{
+	unsigned int port;
+
+	return xc_domain_max_vcpus(xch, domid, 1) ||
+	       xc_hvm_param_set(xch, domid, HVM_PARAM_PAGING_RING_PFN, PAGER_RING) ||
+	       xc_mem_paging_enable(xch, domid, &port) ||
+	       xc_mem_paging_nominate(xch, domid, frame) ||
+	       xc_mem_paging_evict(xch, domid, frame) ? -errno : 0;
+}
+
+int domain_page_out(domid_t domid, xen_pfn_t frame)
+{
+	xc_interface *xch = xc_open();
+	int err;
+
+	if (!xch)
+		return -errno;
+	err = page_out(xch, domid, frame);
+	xc_interface_close(xch);
+	return err;
+}
+
+int domain_page_in(domid_t domid, xen_pfn_t frame, void *page)
+{
+	xc_interface *xch = xc_open();
+	int err;
+
+	if (!xch)
+		return -errno;
+	err = xc_mem_paging_load(xch, domid, frame, page) ? -errno : 0;
 	xc_interface_close(xch);
 	return err;
 }

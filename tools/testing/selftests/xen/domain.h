@@ -51,6 +51,15 @@ int domain_create(enum domain_type type, unsigned int vcpus);
  */
 int domain_populate(domid_t domid, unsigned int pages, xen_pfn_t *frames);
 
+/*
+ * Has Xen page a frame of a domain out that was created with one vCPU, has memory and
+ * is mapped by nobody.  Answers with 0 or with a negative errno.
+ */
+int domain_page_out(domid_t domid, xen_pfn_t frame);
+
+/* The frame is there again, with what is in the page. */
+int domain_page_in(domid_t domid, xen_pfn_t frame, void *page);
+
 /* As many as it was created with, or the negative errno that DM_OP gives. */
 int domain_nr_vcpus(domid_t domid);
 

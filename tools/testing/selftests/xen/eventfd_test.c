@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #define MAX_DOORBELLS	1024
+#define MAX_READERS	64
 
 static const struct xen_dm_op msi = { .op = XEN_DMOP_inject_msi };
 
@@ -327,6 +328,62 @@ TEST_F(refusal, of_too_many_doorbells)
 						   new_eventfd(), number));
 	EXPECT_EQ(-ENOSPC, ret);
 	EXPECT_EQ(MAX_DOORBELLS + 1, number);
+	server_destroy(&other);
+}
+
+/* Of all files: the kernel counts the users of an event channel in 16 bits. */
+TEST_F(refusal, of_an_event_channel_that_too_many_files_use)
+{
+	int fds[MAX_READERS], late = privcmd_open();
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has no limit but the kernel's 16 bits");
+	for (unsigned int i = 0; i < MAX_READERS; i++) {
+		fds[i] = privcmd_open();
+		ASSERT_EQ(0, ioeventfd(fds[i], doorbell(&self->server, self->event, 0))) {
+			TH_LOG("file %u", i);
+		}
+	}
+	EXPECT_EQ(-ENOSPC, ioeventfd(late, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-ENODEV, ioeventfd(late, no_doorbell(&self->server, self->event)));
+	/* Those that are there already can have more, for that takes no more users. */
+	EXPECT_EQ(0, ioeventfd(fds[0], doorbell(&self->server, new_eventfd(), 1)));
+
+	/* By closing a file, and by ending a doorbell. */
+	ASSERT_EQ(0, close(fds[1]));
+	EXPECT_EQ(0, ioeventfd(late, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-ENOSPC, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
+	ASSERT_EQ(0, ioeventfd(late, no_doorbell(&self->server, self->event)));
+	EXPECT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
+	close(late);
+	for (unsigned int i = 0; i < MAX_READERS; i++)
+		if (i != 1)
+			close(fds[i]);
+}
+
+/* Each event channel has its own users, also those of a request that was refused. */
+TEST_F(refusal, of_an_event_channel_leaves_the_others)
+{
+	int fds[MAX_READERS];
+	struct server other;
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has no limit but the kernel's 16 bits");
+	ASSERT_EQ(0, server_create(&other, self->dom));
+	for (unsigned int i = 0; i < MAX_READERS; i++) {
+		fds[i] = privcmd_open();
+		ASSERT_EQ(0, ioeventfd(fds[i], doorbell(&self->server, self->event, 0)));
+	}
+	/* The first of its event channels is not full. */
+	other.ports[VCPUS - 1] = self->server.ports[0];
+	for (unsigned int i = 0; i < MAX_READERS; i++)
+		EXPECT_EQ(-ENOSPC, ioeventfd(fds[i], doorbell(&other, self->event, 0)));
+	server_destroy(&other);
+	ASSERT_EQ(0, server_create(&other, self->dom));
+	for (unsigned int i = 0; i < MAX_READERS; i++)
+		EXPECT_EQ(0, ioeventfd(fds[i], doorbell(&other, self->event, 0)));
+	for (unsigned int i = 0; i < MAX_READERS; i++)
+		close(fds[i]);
 	server_destroy(&other);
 }
 

@@ -26,19 +26,7 @@
 /* All that a request reads or writes but mappings. */
 struct memory {
 	char before[64];
-	union {
-		struct privcmd_hypercall hypercall;
-		struct privcmd_mmap mmap;
-		struct privcmd_mmapbatch batch;
-		struct privcmd_mmapbatch_v2 batch_v2;
-		struct privcmd_mmap_resource resource;
-		struct privcmd_dm_op dm_op;
-		struct privcmd_dm_nr_vcpus nr_vcpus;
-		struct privcmd_irqfd irqfd;
-		struct privcmd_ioeventfd ioeventfd;
-		struct privcmd_pcidev_get_gsi gsi;
-		domid_t restrict_to;
-	} arg;
+	union argument arg;
 	char between[64];
 	struct privcmd_mmap_entry entry;
 	xen_pfn_t frames[PAGES];
@@ -135,7 +123,7 @@ struct request {
 	/* What comes without a failure; some kernels or hypervisors refuse. */
 	int result, or_result;
 	enum effect effect;
-	/* On failure some frames may be mapped already. */
+	/* Some frames may be mapped when it fails to tell the errors of others. */
 	bool may_map_some;
 	/* On failure the errors may be cleared already. */
 	bool may_clear;
@@ -565,7 +553,6 @@ FIXTURE_VARIANT_ADD(fail_nth, mmap) {
 		.cmd = IOCTL_PRIVCMD_MMAP,
 		.effect = MAPS,
 		.or_result = -ENOSYS,
-		.may_map_some = true,
 		.allocations = 3,
 		.copies = 3,
 	},
@@ -577,7 +564,6 @@ FIXTURE_VARIANT_ADD(fail_nth, mmapbatch) {
 		.prepare = batch,
 		.cmd = IOCTL_PRIVCMD_MMAPBATCH,
 		.effect = MAPS,
-		.may_map_some = true,
 		.allocations = 3,
 		.copies = 2,
 	},
@@ -600,7 +586,6 @@ FIXTURE_VARIANT_ADD(fail_nth, mmapbatch_v2) {
 		.prepare = batch_v2,
 		.cmd = IOCTL_PRIVCMD_MMAPBATCH_V2,
 		.effect = MAPS,
-		.may_map_some = true,
 		.may_clear = true,
 		.allocations = 3,
 		.copies = 2,
@@ -765,7 +750,7 @@ static unsigned int sweep(struct __test_metadata *_metadata,
 			TH_LOG("fault %u: fails and leaves something behind", nth);
 		}
 
-		/* The same once more; where frames are mapped already, anew. */
+		/* The same once more, into the same mapping; if frames are there, anew. */
 		if (request->may_map_some && !is_empty(MAP_ADDRESS, PAGES))
 			ASSERT_TRUE(prepare(request));
 		ret = make(request);

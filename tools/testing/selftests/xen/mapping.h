@@ -21,6 +21,15 @@
 /* The number of no frame: of no machine, and of no domain. */
 #define NO_FRAME	0xfffffffUL
 
+/* More than a page table entry of x86 holds; the low bits are those of real ones. */
+static const xen_pfn_t too_high_frames[] = {
+	1UL << 40, 1UL << 40 | 3, 1UL << 41 | 3, 1UL << 51 | 3, (1UL << 52) - 1,
+	1UL << 52, 1UL << 52 | 3, 1UL << 63, 1UL << 63 | 3, -1UL,
+};
+
+#define CUT_BY_STOCK \
+	"the stock driver maps the frame whose number is left in a page table entry"
+
 /* What fills memory that must not change. */
 #define UNTOUCHED	0x5a
 

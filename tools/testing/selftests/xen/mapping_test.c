@@ -1004,26 +1004,68 @@ TEST_F(special, read_only)
 	EXPECT_EQ(SIGSEGV, signal_of_writing(self->map));
 }
 
+/* As it was; with access, it can be filled. */
+static void expect_no_entries(struct __test_metadata *_metadata,
+			      const struct target *target, char *map,
+			      enum content content)
+{
+	ASSERT_EQ(0, mprotect(map, PAGES * PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_TRUE(is_empty(map, PAGES));
+	EXPECT_EQ(0, fill(target->fd, target->dom, map, content));
+	for (size_t i = 0; i < PAGES; i++)
+		EXPECT_EQ(0, signal_of_writing(map + i * PAGE));
+}
+
+/*
+ * A page table entry of a PV kernel would hold the number of a frame that is not
+ * present, and that number is the caller's choice.
+ */
+static void expect_no_access(struct __test_metadata *_metadata,
+			     const struct target *target, char *map,
+			     enum content content)
+{
+	bool refused = !on_auto_translated() && !on_stock_driver();
+
+	ASSERT_EQ(refused ? -EINVAL : 0,
+		  fill(target->fd, target->dom, map, content));
+	for (size_t i = 0; i < PAGES; i++)
+		EXPECT_EQ(SIGSEGV, signal_of_reading(map + i * PAGE));
+	if (refused)
+		expect_no_entries(_metadata, target, map, content);
+	EXPECT_EQ(-EINVAL, map_frames(target->fd, target->dom, map, 0, PAGES));
+}
+
 TEST_F(special, without_access)
 {
+	self->map = map_file_as(self->target.fd, PAGES, PROT_NONE, MAP_SHARED);
+	ASSERT_NE(NULL, self->map);
+	expect_no_access(_metadata, &self->target, self->map, variant->content);
+}
+
+TEST_F(special, whose_access_was_taken_away)
+{
+	self->map = map_file(self->target.fd, PAGES);
+	ASSERT_NE(NULL, self->map);
+	ASSERT_EQ(0, mprotect(self->map, PAGES * PAGE, PROT_NONE));
+	expect_no_access(_metadata, &self->target, self->map, variant->content);
+}
+
+/* Any is enough. */
+TEST_F(special, with_a_single_access)
+{
+	const int prots[] = { PROT_READ, PROT_WRITE, PROT_EXEC };
 	struct target *target = &self->target;
 
-	self->map = map_file_as(target->fd, PAGES, PROT_NONE, MAP_SHARED);
-	ASSERT_NE(NULL, self->map);
-	/* An entry that is not present could name any memory of the host. */
-	if (!on_auto_translated() && !on_stock_driver()) {
-		EXPECT_EQ(-EINVAL, fill(target->fd, target->dom, self->map,
-					variant->content));
-		EXPECT_EQ(0, mprotect(self->map, PAGES * PAGE, PROT_READ));
-		EXPECT_TRUE(is_empty(self->map, PAGES));
-		return;
+	for (size_t i = 0; i < ARRAY_SIZE(prots); i++) {
+		char *map = map_file_as(target->fd, PAGES, prots[i], MAP_SHARED);
+
+		ASSERT_NE(NULL, map);
+		EXPECT_EQ(0, fill(target->fd, target->dom, map, variant->content)) {
+			TH_LOG("protection %d", prots[i]);
+		}
+		EXPECT_EQ(0, munmap(map, PAGES * PAGE));
 	}
-	ASSERT_EQ(0, fill(target->fd, target->dom, self->map,
-			  variant->content));
-	for (size_t i = 0; i < PAGES; i++)
-		EXPECT_EQ(SIGSEGV, signal_of_reading(self->map + i * PAGE));
-	EXPECT_EQ(-EINVAL, map_frames(target->fd, target->dom, self->map, 0,
-				      PAGES));
+	self->map = map_file(target->fd, PAGES);
 }
 
 /* What is written to it stays with the writer. */
@@ -1249,6 +1291,106 @@ TEST(threads_fight_for_one_mapping)
 	race.target.fd = privcmd_open();
 	EXPECT_TRUE(domain_is_gone(dom));
 	close(race.target.fd);
+}
+
+/*
+ * The rest are the last ones: where they fail, a processor is lost to a process that
+ * nothing can end.
+ */
+
+/* When the kernel is told to forget what was written, before or after the request. */
+enum forgotten {
+	NEVER,
+	BEFORE,
+	AFTER,
+};
+
+static void forget_writes(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "4", 1) != 1)
+		_exit(101);
+	close(fd);
+}
+
+/* Maps in a process of its own, which a defect may make unkillable, and writes. */
+static pid_t write_in_child(const struct target *target, enum content content,
+			    enum forgotten forgotten, bool by_kernel)
+{
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	pid_t child = fork();
+	char *map;
+
+	if (child) {
+		close(zero);
+		return child;
+	}
+	map = map_file(target->fd, PAGES);
+	if (!map)
+		_exit(102);
+	if (forgotten == BEFORE)
+		forget_writes();
+	if (fill(target->fd, target->dom, map, content))
+		_exit(103);
+	if (forgotten == AFTER)
+		forget_writes();
+	if (by_kernel)
+		_exit(read(zero, map + PAGE, 1) != 1);
+	store(map + PAGE, 12345);
+	_exit(load(map + PAGE) != 12345);
+}
+
+/* Its status; -1 if it does not end by itself, and -2 if not even when killed. */
+static int bounded_wait(pid_t child)
+{
+	int status, killed = 0;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return killed ? -1 : status;
+		if (i == 500) {
+			killed = 1;
+			kill(child, SIGKILL);
+		}
+		usleep(10000);
+	}
+	return -2;
+}
+
+static void expect_writable(struct __test_metadata *_metadata,
+			    const struct target *target, enum content content,
+			    bool by_kernel)
+{
+	for (enum forgotten when = NEVER; when <= AFTER; when++) {
+		pid_t child = write_in_child(target, content, when, by_kernel);
+
+		ASSERT_LT(0, child);
+		ASSERT_EQ(0, bounded_wait(child)) {
+			TH_LOG("-1: writes for ever; -2: unkillable, too; case %d", when);
+		}
+	}
+	if (content != RESOURCE)
+		EXPECT_EQ(by_kernel ? 0 : 12345, load(target->view + 5 * PAGE));
+}
+
+/* The kernel makes entries of shared mappings read-only to learn of writes. */
+TEST_F(special, is_writable_whatever_the_kernel_forgets)
+{
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has the kernel fault for ever");
+	self->map = map_file(self->target.fd, PAGES);
+	store(self->target.view + 5 * PAGE, 0);
+	expect_writable(_metadata, &self->target, variant->content, false);
+}
+
+TEST_F(special, is_writable_for_the_kernel_whatever_it_forgets)
+{
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has the kernel fault for ever");
+	self->map = map_file(self->target.fd, PAGES);
+	store(self->target.view + 5 * PAGE, 0xff);
+	expect_writable(_metadata, &self->target, variant->content, true);
 }
 
 TEST_HARNESS_MAIN

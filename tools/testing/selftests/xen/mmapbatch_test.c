@@ -579,6 +579,25 @@ TEST_F(batch, of_no_such_domain_fails_in_each_frame)
 	EXPECT_TRUE(is_empty(self->map, PAGES));
 }
 
+/* What is left of such a number is another frame. */
+TEST_F(batch, of_frames_that_no_page_table_entry_holds_fails_in_each)
+{
+	bool failed;
+
+	if (on_stock_driver())
+		SKIP(return, CUT_BY_STOCK);
+	expect_mapped(_metadata, &self->request, &self->target, self->map,
+		      (const xen_pfn_t[]) { 1, NO_FRAME, NO_FRAME, 2 }, PAGES);
+	for (size_t i = 0; i < ARRAY_SIZE(too_high_frames); i++) {
+		ASSERT_EQ(0, map_batch(&self->request, self->map + PAGE, 1,
+				       &too_high_frames[i], &failed));
+		ASSERT_TRUE(failed) {
+			TH_LOG("frame %#lx", too_high_frames[i]);
+		}
+		EXPECT_TRUE(is_empty(self->map + PAGE, 1));
+	}
+}
+
 TEST_F(batch, of_a_pv_domain)
 {
 	char *map = map_file(self->target.fd, PAGES);
@@ -663,6 +682,129 @@ TEST_F(batch, with_errors_in_kernel_memory_is_refused_first)
 	}
 }
 
+/* A domain of which one frame is paged out. */
+FIXTURE(paged)
+{
+	struct request request;
+	char *map;
+};
+
+FIXTURE_VARIANT(paged)
+{
+	int version;
+};
+
+FIXTURE_VARIANT_ADD(paged, v1) {
+	.version = 1,
+};
+
+FIXTURE_VARIANT_ADD(paged, v2) {
+	.version = 2,
+};
+
+#define PAGED_OUT 5
+
+FIXTURE_SETUP(paged)
+{
+	struct request *request = &self->request;
+	xen_pfn_t frames[FRAMES];
+	int ret;
+
+	request->version = variant->version;
+	request->fd = privcmd_open();
+	ASSERT_LE(0, request->fd);
+	ret = domain_create(DOMAIN_PVH, 1);
+	ASSERT_LT(0, ret);
+	request->dom = ret;
+	ASSERT_EQ(0, domain_populate(request->dom, FRAMES, frames));
+	ret = domain_page_out(request->dom, PAGED_OUT);
+	if (ret == -ENOSYS || ret == -EOPNOTSUPP)
+		SKIP_FIXTURE(return, "this Xen pages nothing out, for want of MEM_PAGING");
+	ASSERT_EQ(0, ret);
+	self->map = map_file(request->fd, MANY);
+	ASSERT_NE(NULL, self->map);
+}
+
+FIXTURE_TEARDOWN(paged)
+{
+	munmap(self->map, MANY * PAGE);
+	close(self->request.fd);
+	EXPECT_EQ(0, domain_destroy(self->request.dom));
+}
+
+/* Of either version, with its errors as those of version 2. */
+static int map_with_errors(const struct request *req, const char *map,
+			   const xen_pfn_t *frames, int *err)
+{
+	xen_pfn_t arr[MANY];
+	int ret;
+
+	if (req->version == 2)
+		return map_batch_v2(req->fd, req->dom, map, MANY, frames, err);
+	memcpy(arr, frames, sizeof(arr));
+	ret = map_batch_v1(req->fd, req->dom, map, MANY, arr);
+	for (unsigned int i = 0; i < MANY; i++) {
+		err[i] = 0;
+		if (arr[i] == (frames[i] | PRIVCMD_MMAPBATCH_PAGED_ERROR))
+			err[i] = -ENOENT;
+		else if (arr[i] != frames[i])
+			err[i] = FRAME_ERROR;
+	}
+	return ret;
+}
+
+/* A batch that is handed to the hypervisor in parts; one of its frames is paged out. */
+static void fill_in_paged(xen_pfn_t *frames, unsigned int place)
+{
+	for (unsigned int i = 0; i < MANY; i++)
+		frames[i] = i == place ? PAGED_OUT : 2;
+}
+
+/* Wherever in the batch it is. */
+TEST_F(paged, frame_is_told_from_one_that_does_not_exist)
+{
+	const unsigned int places[] = { 0, 1, 15, 16, 511, 512, 600, MANY - 1 };
+	xen_pfn_t frames[MANY];
+	int err[MANY];
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		unsigned int place = places[i], bad = place ? place - 1 : 1;
+
+		fill_in_paged(frames, place);
+		frames[bad] = NO_FRAME;
+		EXPECT_EQ(-ENOENT, map_with_errors(&self->request, self->map, frames, err)) {
+			TH_LOG("frame %u of the batch", place);
+		}
+		for (unsigned int j = 0; j < MANY; j++) {
+			int expected = j == place ? -ENOENT : j == bad ? FRAME_ERROR : 0;
+
+			ASSERT_EQ(expected, err[j]);
+			ASSERT_EQ(expected ? SIGBUS : 0,
+				  signal_of_reading(self->map + j * PAGE));
+		}
+		ASSERT_EQ(0, munmap(self->map, MANY * PAGE));
+		self->map = map_file(self->request.fd, MANY);
+	}
+}
+
+/* The caller tries again until it is there. */
+TEST_F(paged, frame_can_be_mapped_when_it_is_there)
+{
+	char *content = aligned_alloc(PAGE, PAGE);
+	xen_pfn_t frames[MANY], frame = PAGED_OUT;
+	int err[MANY];
+	bool failed;
+
+	memset(content, UNTOUCHED, PAGE);
+	fill_in_paged(frames, 3);
+	EXPECT_EQ(-ENOENT, map_with_errors(&self->request, self->map, frames, err));
+	ASSERT_EQ(0, domain_page_in(self->request.dom, PAGED_OUT, content));
+	EXPECT_EQ(0, map_batch(&self->request, self->map + 3 * PAGE, 1, &frame, &failed));
+	EXPECT_FALSE(failed);
+	EXPECT_TRUE(is_untouched(self->map + 3 * PAGE, PAGE));
+	free(content);
+}
+
 FIXTURE(errors)
 {
 	struct target target;
@@ -702,6 +844,34 @@ TEST_F(errors, of_v2_are_the_hypervisors)
 	EXPECT_EQ(FRAME_ERROR, err[1]);
 	EXPECT_EQ(0, err[2]);
 	EXPECT_EQ(FRAME_ERROR, err[3]);
+}
+
+/* Each has its own, and harms no other. */
+TEST_F(errors, of_v2_tell_of_frames_that_no_page_table_entry_holds)
+{
+	const size_t num = ARRAY_SIZE(too_high_frames);
+	xen_pfn_t frames[2 * ARRAY_SIZE(too_high_frames)];
+	int err[2 * ARRAY_SIZE(too_high_frames)];
+	char *map = map_file(self->target.fd, 2 * num);
+
+	if (on_stock_driver())
+		SKIP(return, CUT_BY_STOCK);
+	ASSERT_NE(NULL, map);
+	for (size_t i = 0; i < num; i++) {
+		frames[2 * i] = i % FRAMES;
+		frames[2 * i + 1] = too_high_frames[i];
+	}
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, map, 2 * num,
+				  frames, err));
+	for (size_t i = 0; i < num; i++) {
+		EXPECT_EQ(0, err[2 * i]);
+		EXPECT_EQ(i % FRAMES, number_of(map + 2 * i * PAGE));
+		EXPECT_EQ(FRAME_ERROR, err[2 * i + 1]) {
+			TH_LOG("frame %#lx", too_high_frames[i]);
+		}
+		EXPECT_TRUE(is_empty(map + (2 * i + 1) * PAGE, 1));
+	}
+	EXPECT_EQ(0, munmap(map, 2 * num * PAGE));
 }
 
 TEST_F(errors, of_v2_tell_that_there_is_no_such_domain)

@@ -2,6 +2,9 @@
 /*
  * Which domains files of /dev/xen/privcmd reach.  In a domU:
  *
+ *	reach early			XenStore is not there yet
+ *	reach wait			the same; waits for it with a request, which
+ *					is refused then, as it names no target
  *	reach alone			XenStore names no target
  *	reach target DOMID VCPUS	it names this domain, which has so many vCPUs
  *	reach stubdom DOMID VCPUS OTHER	and there is another domain
@@ -13,10 +16,12 @@
  *	reach copies DOMID VCPUS OTHER [CLASS FD INFO]...
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <xen/xen.h>
 #include <xen/memory.h>
@@ -191,31 +196,167 @@ static int ask_copies(int (*ask)(domid_t dom), domid_t dom, int want)
 	return ret;
 }
 
+static void report(const char *what, const struct domain *dom, bool good)
+{
+	failures += !good;
+	printf("%sok %d %s%s\n", good ? "" : "not ", ++tests, what, dom->name);
+}
+
 static void expect(const char *what, int (*ask)(domid_t dom), const struct domain *dom,
 		   int want)
 {
 	int got = ncopies ? ask_copies(ask, dom->domid, want) :
 			    ask_own_file(ask, dom->domid);
 
-	if (got != want) {
-		failures++;
+	if (got != want)
 		printf("# got %d (%s), expected %d\n", got,
 		       got < 0 ? strerror(-got) : "no error", want);
-	}
-	printf("%sok %d %s%s\n", got == want ? "" : "not ", ++tests, what, dom->name);
+	report(what, dom, got == want);
+}
+
+static bool on_stock(void)
+{
+	const char *driver = getenv("PRIVCMD_DRIVER");
+
+	return driver && !strcmp(driver, "stock");
 }
 
 /* What Debian's own driver does not have, or does otherwise. */
 static void expect_of_ours(const char *what, int (*ask)(domid_t dom),
 			   const struct domain *dom, int want)
 {
-	const char *driver = getenv("PRIVCMD_DRIVER");
-
-	if (driver && !strcmp(driver, "stock"))
+	if (on_stock())
 		printf("ok %d %s%s # SKIP not on the stock driver\n", ++tests,
 		       what, dom->name);
 	else
 		expect(what, ask, dom, want);
+}
+
+/* Whether a process ends within some seconds. */
+static bool ends(pid_t child, unsigned int seconds)
+{
+	for (unsigned int i = 0; i < 100 * seconds; i++) {
+		if (waitpid(child, NULL, WNOHANG) == child)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/* What a request in a process of its own comes to, which may be that it waits. */
+enum outcome {
+	ANSWERS,
+	WAITS,
+	UNKILLABLE,
+};
+
+static enum outcome outcome_of(int (*ask)(domid_t dom), domid_t dom)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		ask(dom);
+		_exit(0);
+	}
+	if (ends(child, 2))
+		return ANSWERS;
+	kill(child, SIGKILL);
+	return ends(child, 5) ? WAITS : UNKILLABLE;
+}
+
+static void expect_outcome(const char *what, int (*ask)(domid_t dom),
+			   const struct domain *dom, enum outcome want)
+{
+	static const char *const names[] = { "it answers", "it waits", "it cannot be killed" };
+	enum outcome got = outcome_of(ask, dom->domid);
+
+	if (got != want)
+		printf("# %s, expected: %s\n", names[got], names[want]);
+	report(what, dom, got == want);
+}
+
+static int opening(domid_t dom)
+{
+	(void)dom;
+	close(privcmd_open());
+	return 0;
+}
+
+/* Other devices of the same kind, which share a lock with this one. */
+static int opening_others(domid_t dom)
+{
+	static const char *const paths[] = {
+		"/dev/cpu_dma_latency", "/dev/xen/xenbus", "/dev/xen/hypercall",
+	};
+
+	(void)dom;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		close(open(paths[i], O_RDWR | O_CLOEXEC));
+	return 0;
+}
+
+/* Opens this one and asks by it. */
+static int opening_and_asking(domid_t dom)
+{
+	return ask_own_file(untyped, dom);
+}
+
+static void expect_others_to_open_meanwhile(void)
+{
+	pid_t child = fork();
+
+	if (!child)
+		_exit(opening_and_asking(0) != 0);
+	usleep(500000);
+	expect_outcome("open_of_other_devices", opening_others, &none, ANSWERS);
+	kill(child, SIGKILL);
+	report("wait_can_be_killed", &none, ends(child, 5));
+}
+
+/*
+ * What needs no target ends at once; what does waits for it, whatever domain it
+ * names, and can be killed.
+ */
+static void expect_to_wait_for_the_target(void)
+{
+	const struct domain *dom = &others[0];
+
+	if (on_stock()) {
+		printf("ok %d open # SKIP the stock driver waits in open()\n", ++tests);
+		return;
+	}
+	expect_outcome("open", opening, &none, ANSWERS);
+	expect_others_to_open_meanwhile();
+	if (failures)
+		return;
+	fd = privcmd_open();
+	copies[ncopies++] = fd;
+	expect("dm_op_of_nothing", nothing, &none, 0);
+	expect("hypercall", version, &none, -EPERM);
+	expect("hypercall_with_bad_pointer", bad_hypercall, &none, -EPERM);
+	expect_outcome("dm_op_of_", untyped, dom, WAITS);
+	expect_outcome("dm_nr_vcpus_of_", typed, dom, WAITS);
+	expect_outcome("mmapbatch_of_", batch_v1, dom, WAITS);
+	expect_outcome("mmapbatch_v2_of_", batch_v2, dom, WAITS);
+	expect_outcome("mmap_resource_of_", resource, dom, WAITS);
+	expect_outcome("resource_size_of_", resource_size, dom, WAITS);
+	expect_outcome("restrict_to_", restriction, dom, WAITS);
+	/* None of them has changed anything. */
+	expect("hypercall_after_that", version, &none, -EPERM);
+}
+
+/* The first request of the file; stock waits when it is opened. */
+static int wait_for_target(void)
+{
+	int ret;
+
+	fd = privcmd_open();
+	if (fd < 0)
+		return fd;
+	ret = untyped(0);
+	if (ret == -EPERM)
+		ret = version(0);
+	return ret == -EPERM ? 0 : ret;
 }
 
 static void expect_refusal_of(const struct domain *dom)
@@ -284,8 +425,8 @@ static void take_copies(char **args)
 
 static int bad_usage(void)
 {
-	fputs("usage: reach alone | target DOMID VCPUS | stubdom DOMID VCPUS OTHER |\n"
-	      "             unrestricted DOMID VCPUS |\n"
+	fputs("usage: reach early | wait | alone | target DOMID VCPUS |\n"
+	      "             stubdom DOMID VCPUS OTHER | unrestricted DOMID VCPUS |\n"
 	      "             copies DOMID VCPUS OTHER [CLASS FD INFO]...\n", stderr);
 	return 2;
 }
@@ -303,7 +444,12 @@ int main(int argc, char **argv)
 	if (argc > 4)
 		other.domid = atoi(argv[4]);
 
-	if (argc == 2 && !strcmp(situation, "alone")) {
+	if (argc == 2 && !strcmp(situation, "wait"))
+		return wait_for_target() != 0;
+
+	if (argc == 2 && !strcmp(situation, "early")) {
+		expect_to_wait_for_the_target();
+	} else if (argc == 2 && !strcmp(situation, "alone")) {
 		expect_one_domain_at_most();
 		expect_library_to_work();
 	} else if (argc == 4 && !strcmp(situation, "target")) {

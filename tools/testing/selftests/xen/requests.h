@@ -34,6 +34,21 @@ struct nr_vcpus_op {
 	__u32 vcpus;
 };
 
+/* That of any command. */
+union argument {
+	struct privcmd_hypercall hypercall;
+	struct privcmd_mmap mmap;
+	struct privcmd_mmapbatch batch;
+	struct privcmd_mmapbatch_v2 batch_v2;
+	struct privcmd_mmap_resource resource;
+	struct privcmd_dm_op dm_op;
+	struct privcmd_dm_nr_vcpus nr_vcpus;
+	struct privcmd_irqfd irqfd;
+	struct privcmd_ioeventfd ioeventfd;
+	struct privcmd_pcidev_get_gsi gsi;
+	domid_t restrict_to;
+};
+
 static inline int privcmd_open(void)
 {
 	int fd = open(PRIVCMD_DEVICE, O_RDWR | O_CLOEXEC);

@@ -4,11 +4,10 @@
  * whoever has it and whatever happens to the domain.
  */
 
-#include "common.h"
+#include "mapping.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <xendevicemodel.h>
 #include <xentoolcore.h>
@@ -163,6 +162,41 @@ TEST_F(restriction, to_no_domain_leaves_none)
 		EXPECT_EQ(-EINVAL, restrict_to(fd, self->dom));
 		close(fd);
 	}
+}
+
+/* Some stand for the caller itself, or for memory of the machine's. */
+TEST_F(restriction, to_a_reserved_domid_is_refused)
+{
+	if (on_stock_driver())
+		SKIP(return, "the stock driver takes what reaches the caller's own memory");
+	for (unsigned int dom = DOMID_FIRST_RESERVED; dom <= 0xffff; dom++) {
+		if (dom == DOMID_IDLE)
+			continue;
+		ASSERT_EQ(-EINVAL, restrict_to(self->fd, dom)) {
+			TH_LOG("domain %#x", dom);
+		}
+		ASSERT_LT(0, hypercall_xen_version(self->fd));
+	}
+	expect_unrestricted(_metadata, self->fd, self->dom, self->other);
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	expect_restricted(_metadata, self->fd, self->dom, self->other);
+}
+
+/* It is for files that shall reach nobody, as those of a domU without a target. */
+TEST_F(restriction, to_the_idle_domain_reaches_no_memory)
+{
+	char *map = map_file(self->fd, 1);
+
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, restrict_to(self->fd, DOMID_IDLE));
+	EXPECT_EQ(0, restrict_to(self->fd, DOMID_IDLE));
+	EXPECT_EQ(-ESRCH, map_frames(self->fd, DOMID_IDLE, map, 0, 1));
+	EXPECT_GT(0, map_grants(self->fd, DOMID_IDLE, map, 0, 1));
+	EXPECT_EQ(-EPERM, map_frames(self->fd, DOMID_SELF, map, 0, 1));
+	EXPECT_EQ(-EPERM, map_frames(self->fd, self->dom, map, 0, 1));
+	EXPECT_TRUE(is_empty(map, 1));
+	EXPECT_TRUE(neighbours_are_untouched(map, 1));
+	EXPECT_EQ(0, munmap(map, PAGE));
 }
 
 TEST_F(restriction, to_the_callers_own_domain)
