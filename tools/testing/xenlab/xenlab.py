@@ -18,6 +18,7 @@ sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 import arch
 import build
 import cpio
+import cross
 import differential
 import edit
 import fetch
@@ -25,6 +26,7 @@ import host
 import image as images
 import ktap
 import machine
+import packages
 import programs
 import stock
 import suite
@@ -211,8 +213,7 @@ def _deb(args: argparse.Namespace) -> int:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    del args
-    host.setup()
+    packages.setup(args.group)
     return Status.GOOD
 
 
@@ -469,7 +470,14 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
         return command
 
-    add("setup", _setup, "install the Debian packages that this host lacks")
+    command = add("setup", _setup, "install the Debian packages that this host lacks")
+    command.add_argument(
+        "group",
+        nargs="*",
+        help=f"what they are for: {' '.join(packages.GROUPS)}, or {packages.ALL}; says "
+        "first how large they are, and asks if there is a terminal and YES is not 1; "
+        "removes nothing, and takes no root where nothing is missing",
+    )
 
     command = add("fetch", _fetch, "fetch and unpack Debian packages into the cache")
     _add_arch(command)
@@ -696,6 +704,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         args = _parser().parse_args(arguments)
         host.suite()
+        cross.use()
         function: Callable[[argparse.Namespace], int] = args.function
         return int(function(args))
     except Failure as failure:
