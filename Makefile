@@ -53,6 +53,7 @@ deb:
 
 # Installs what the command after it needs, one target at a time.
 SETUP = @$(XENLAB) setup
+CHECK = @$(XENLAB) check $(if $(LANES),--lanes $(LANES))
 
 .PHONY: demo
 demo:
@@ -62,17 +63,17 @@ demo:
 .PHONY: check
 check:
 	$(SETUP) test arm64 docs patches
-	@tools/testing/xenlab/check
+	$(CHECK) $(ONLY)
 
 .PHONY: check-emulators
 check-emulators:
 	$(SETUP) test
-	@tools/testing/xenlab/check emulators
+	$(CHECK) emulators
 
 .PHONY: check-eventfds
 check-eventfds:
 	$(SETUP) test arm64
-	@tools/testing/xenlab/check eventfds
+	$(CHECK) eventfds
 
 .PHONY: check-debug
 check-debug:
@@ -164,7 +165,7 @@ help:
 	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
 	@echo 'make deb       build the Debian packages into build/deb'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
-	@echo 'make check     run all tests'
+	@echo 'make check     run all tests, two machines at a time (LANES=1: one; ONLY=: some checks)'
 	@echo 'make check-emulators  run those of emulators: the one in samples/xen, also in a stub domain, and QEMU'
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'

@@ -28,6 +28,7 @@ import ktap
 import machine
 import packages
 import programs
+import ran
 import stock
 import suite
 import versions
@@ -255,7 +256,8 @@ def _matrix(args: argparse.Namespace) -> int:
     import matrix  # only this command needs it
 
     options = machine.Options(timeout=args.timeout)
-    return _close(*matrix.run(options, args.row))
+    with ran.collected("matrix"):
+        return _close(*matrix.run(options, args.row))
 
 
 def _write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
@@ -315,6 +317,12 @@ def _selfcheck(args: argparse.Namespace) -> int:
 
     del args
     return _close(selfcheck.run(), [])
+
+
+def _check(args: argparse.Namespace) -> int:
+    import check  # only this command needs it
+
+    return _close(check.run(args.check, args.lanes or check.default_lanes()), [])
 
 
 def _seconds(text: str) -> float:
@@ -678,6 +686,19 @@ def _parser() -> argparse.ArgumentParser:
         "upstream-check", _upstream_check, "run what upstream-patch makes on real Xen"
     )
     _add_timeout(command, 600)
+
+    command = add("check", _check, "run all checks, each of which is a command")
+    command.add_argument(
+        "--lanes",
+        type=int,
+        choices=(1, 2),
+        help="how many of them at a time (2, or 1 where there is one processor)",
+    )
+    command.add_argument(
+        "check",
+        nargs="*",
+        help="names of checks or of their lists: all (default), emulators, eventfds",
+    )
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
     return parser

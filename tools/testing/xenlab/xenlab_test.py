@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 import arch
 import bench
 import build
+import check
 import console
 import cpio
 import cross
@@ -42,6 +43,8 @@ import overlay
 import overlay_test
 import packages
 import programs
+import ran
+import selfcheck
 import stock
 import suite
 import toolstack
@@ -1104,6 +1107,7 @@ class InstallTest(unittest.TestCase):
 
     def test_a_terminal_is_noticed(self) -> None:
         for stdin, stderr, there in ((True, False, True), (False, False, False)):
+            # Without stdin, the terminal itself: the test below has one.
             with mock.patch.object(os, "isatty", {0: stdin, 2: stderr}.get):
                 self.assertEqual(packages.terminal() is not None, there)
 
@@ -1116,10 +1120,10 @@ class InstallTest(unittest.TestCase):
                 packages.ask({}, packages.terminal())
                 status = 0
             os._exit(status)
-        with open(terminal, "r+b", buffering=0) as person:
-            asked = person.read(80)
-            person.write(b"n\n")
-            _, status = os.waitpid(pid, 0)
+        asked = os.read(terminal, 80)
+        os.write(terminal, b"n\n")
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
         self.assertIn(b"go on?", asked)
         self.assertEqual(os.waitstatus_to_exitcode(status), 1)
 
@@ -1576,6 +1580,148 @@ class ToolstackTest(unittest.TestCase):
             self.assertNotIn(absent + b"\0", file.getvalue())
 
 
+class CheckTest(unittest.TestCase):
+    """What a check counts for, and that none is left out or left behind."""
+
+    def setUp(self) -> None:
+        scratch = self.enterContext(tempfile.TemporaryDirectory())
+        self.logs = Path(scratch)
+        self.enterContext(mock.patch.object(check, "LOGS", self.logs))
+        self.enterContext(mock.patch.object(ran, "FILE", self.logs / "ran.json"))
+        self.shown = self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+
+    def sh(self, name: str, script: str) -> check.Check:
+        return check.Check(name, ("-c", script), "sh")
+
+    def test_counts(self) -> None:
+        counts = "1 passed, 0 failed, 0 skipped\n5 passed, 2 failed, 1 skipped\nmore\n"
+        self.assertEqual(check.judge(counts, 1), ktap.Counts(5, 2, 1))
+        # A failure that no count shows.
+        counts = "5 passed, 0 failed, 1 skipped\n"
+        self.assertEqual(check.judge(counts, 3), ktap.Counts(5, 1, 1))
+        self.assertEqual(check.judge(counts, 0), ktap.Counts(5, 0, 1))
+        # One that counts nothing counts as one.
+        for text in ("", "it says: 1 passed, 0 failed, 0 skipped\n"):
+            self.assertEqual(check.judge(text, 0), ktap.Counts(passed=1))
+            self.assertEqual(check.judge(text, 1), ktap.Counts(failed=1))
+        # One that has to fail.
+        self.assertEqual(check.judge("", 1, wanted=1), ktap.Counts(passed=1))
+        self.assertEqual(check.judge("", 0, wanted=1), ktap.Counts(failed=1))
+        self.assertEqual(check.judge("", 2, wanted=1), ktap.Counts(failed=1))
+
+    def test_choose(self) -> None:
+        everything = list(check.LISTS[check.ALL])
+        self.assertEqual(check.choose([]), everything)
+        self.assertEqual([item.name for item in check.choose(["demo", "docs", "demo"])],
+                         ["demo", "docs"])
+        self.assertEqual(check.choose(["all", "docs"]), everything)
+        self.assertEqual(check.choose(["eventfds"]), list(check.LISTS["eventfds"]))
+        with self.assertRaisesRegex(Failure, "no check fly; there are: selfcheck docs "):
+            check.choose(["docs", "fly"])
+        names = [item.name for checks in check.LISTS.values() for item in checks]
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_each_command_can_be_read(self) -> None:
+        for checks in check.LISTS.values():
+            for item in checks:
+                if item.program == str(check.XENLAB):
+                    xenlab._parser().parse_args(item.words)
+
+    def test_evidence(self) -> None:
+        lines = ["  FAIL a", "    why", *map(str, range(20)), "the end"]
+        shown = check.evidence("\n".join(lines))
+        self.assertEqual(shown[:2], lines[:2])
+        self.assertEqual(shown[-1], "the end")
+        self.assertEqual(len(shown), 5 + 8)
+
+    def test_a_lane_at_each_end(self) -> None:
+        # Those at the ends wait for each other, and the middle one comes after both.
+        def wait(other: str) -> str:
+            return f"echo >{self.logs}/$0; until [ -e {self.logs}/{other} ]; do sleep .01; done"
+
+        after = f"[ -e {self.logs}/first ] && [ -e {self.logs}/last ]"
+        scripts = {"first": wait("last"), "middle": after, "last": wait("first")}
+        checks = [check.Check(name, ("-c", text, name), "sh") for name, text in scripts.items()]
+        results = check.Lanes(checks, 2).run()
+        self.assertEqual([result.check for result in results], checks)
+        self.assertEqual([result.counts.passed for result in results], [1, 1, 1])
+
+    def test_one_lane_runs_one_at_a_time(self) -> None:
+        script = f"mkdir {self.logs}/alone && sleep .1 && rmdir {self.logs}/alone"
+        results = check.Lanes([self.sh(name, script) for name in "abc"], 1).run()
+        self.assertEqual([result.counts.passed for result in results], [1, 1, 1])
+
+    def test_a_whole_run(self) -> None:
+        row = '["amd64", "a_test", "b", "passed"]'
+        checks = [
+            self.sh("good", f"echo '{row}' >> $XENLAB_RAN; printf '3 passed, 0 failed, 1 skipped'"),
+            self.sh("bad", "echo '  FAIL why' >&2; exit 4"),
+        ]
+        ran.write({"older": []})
+        with mock.patch.object(check, "choose", return_value=checks):
+            self.assertEqual(check.run([], 2), ktap.Counts(3, 1, 1))
+        lines = self.shown.getvalue().splitlines()
+        self.assertIn("bad:   FAIL why", lines)
+        self.assertIn("== bad failed; what went wrong there:", lines)
+        self.assertEqual(lines[-2].split(), ["good", "3", "0", "1", "0"])
+        self.assertEqual(lines[-1].split(), ["bad", "0", "1", "0", "0"])
+        self.assertEqual((self.logs / "bad.log").read_text(encoding="utf-8"), "  FAIL why\n")
+        written = json.loads((self.logs / "ran.json").read_text(encoding="utf-8"))
+        self.assertEqual(written, {"bad": [], "good": [json.loads(row)], "older": []})
+
+    def test_the_status_of_the_sum(self) -> None:
+        for counts, status in (
+            (ktap.Counts(1), Status.GOOD),
+            (ktap.Counts(1, 1), Status.COMMAND),
+            (ktap.Counts(skipped=1), Status.COMMAND),
+        ):
+            with mock.patch.object(check, "run", return_value=counts):
+                self.assertEqual(xenlab.main(["check"]), status)
+            self.assertEqual(self.shown.getvalue().splitlines()[-1], str(counts))
+
+    def test_none_outlives_an_interrupt(self) -> None:
+        script = f"sleep 1000 & echo $! >{self.logs}/new; mv {self.logs}/new {self.logs}/pid; wait"
+
+        def interrupt(running: check.Running) -> bool:
+            self.assertTrue(selfcheck._wait((self.logs / "pid").exists, 10))
+            raise KeyboardInterrupt
+
+        with (
+            mock.patch.object(check.Running, "read", interrupt),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            check.Lanes([self.sh("a", f"echo; {script}")], 2).run()
+        pid = int((self.logs / "pid").read_text(encoding="ascii"))
+        self.assertTrue(selfcheck._wait(lambda: not selfcheck._alive(pid), 10))
+
+
+class RanTest(unittest.TestCase):
+    """What is written of the tests that ran."""
+
+    def test_of_a_repeated_test_the_last_outcome(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "ran"
+            with mock.patch.dict(os.environ, {ran.VARIABLE: str(path)}):
+                for word in ("not ok 1 a.b", "ok 1 a.b"):
+                    ran.note("amd64", ktap.parse("a_test", ["1..1", word], 0))
+            self.assertEqual(ran.read(path), [["amd64", "a_test", "a.b", "passed"]])
+            self.assertEqual(ran.read(Path(scratch) / "none"), [])
+
+    def test_nobody_collects(self) -> None:
+        with mock.patch.dict(os.environ, {ran.VARIABLE: ""}):
+            ran.note("amd64", ktap.parse("a_test", ["1..1", "ok 1 a.b"], 0))
+
+    def test_platform(self) -> None:
+        tree = Path("/nowhere")
+        with (
+            mock.patch.object(fetch, "hypervisor", return_value=Path("xen-4.17-amd64.gz")),
+            mock.patch.object(fetch, "kernel_version", return_value="6.1.0-9-amd64"),
+        ):
+            trees = fetch.Trees(arch.AMD64, tree, tree)
+            found = suite.platform(machine.Options(pvh=True, driver="stock"), trees)
+        self.assertEqual(found, "amd64-6.1-4.17-pvh-stock")
+
+
 class CommandLineTest(unittest.TestCase):
     """Bad usage is one line."""
 
@@ -1589,6 +1735,8 @@ class CommandLineTest(unittest.TestCase):
         for arguments in (
             (),
             ("fly",),
+            ("check", "nothing"),
+            ("check", "--lanes", "0"),
             ("setup",),
             ("setup", "nothing"),
             ("run",),
