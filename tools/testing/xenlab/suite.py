@@ -268,17 +268,15 @@ def run_driver(
 
 
 def run(
-    options: machine.Options,
-    drivers: Sequence[str],
+    machines: Sequence[machine.Options],
     wanted: Sequence[str],
     count: int | None = None,
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the tests with each driver."""
+    """Runs the tests on each machine."""
     total = ktap.Counts()
     failures = []
-    for driver in drivers:
-        chosen = replace(options, driver=driver)
-        counts, failure, _ = run_driver(chosen, wanted, count=count)
+    for options in machines:
+        counts, failure, _ = run_driver(options, wanted, count=count)
         total += counts
         if failure is not None:
             failures.append(failure)

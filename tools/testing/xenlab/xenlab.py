@@ -70,7 +70,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
     return machine.Options(
         arch=arch.ALL[args.arch],
         driver=args.driver,
-        accel=args.accel,
+        accel=args.accel or machine.default_accel(args.driver),
         timeout=args.timeout,
         linux=linux,
         xen=args.xen,
@@ -142,9 +142,12 @@ def _close(counts: ktap.Counts, failures: Sequence[Failure]) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    drivers = ("ours", "stock") if args.driver == "both" else (args.driver,)
-    counts, failures = suite.run(_options(args), drivers, args.program, args.count)
-    return _close(counts, failures)
+    drivers = ("ours", "stock") if args.driver == BOTH else (args.driver,)
+    machines = [
+        _options(argparse.Namespace(**{**vars(args), "driver": driver}))
+        for driver in drivers
+    ]
+    return _close(*suite.run(machines, args.program, args.count))
 
 
 def _debug(args: argparse.Namespace) -> int:
@@ -395,9 +398,9 @@ def _add_machine(
     parser.add_argument(
         "--accel",
         choices=tuple(arch.ACCELERATORS),
-        default="tcg",
-        help="tcg-single is for guests that wait for dom0 all the time; kvm needs "
-        "nested virtualisation",
+        help="tcg emulates processors that run at once, tcg-single one after the other in "
+        "one thread, which costs less (default: tcg for ours, tcg-single for the others); "
+        "kvm needs nested virtualisation",
     )
     parser.add_argument(
         "--timeout",
@@ -529,6 +532,8 @@ def _parser() -> argparse.ArgumentParser:
         "differential", _differential, "compare our driver with the stock one"
     )
     _add_machine(command, (), 300, BOTH)
+    # Each request is made by one process.
+    command.set_defaults(accel=arch.SINGLE_THREAD)
 
     command = add(
         "debug", _debug, "run tests on a kernel with KASAN, lockdep, kmemleak and others"

@@ -1758,6 +1758,33 @@ class CommandLineTest(unittest.TestCase):
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(len(shown.splitlines()), 1, shown)
 
+    def test_only_our_driver_has_processors_that_run_at_once(self) -> None:
+        for words, accel in (
+            (("test",), "tcg"),
+            (("demo",), "tcg"),
+            (("mutants", "--arch", "amd64"), "tcg"),
+            (("test", "--driver", "stock"), arch.SINGLE_THREAD),
+            (("demo", "--driver", "stock"), arch.SINGLE_THREAD),
+            (("test", "--driver", "stock", "--accel", "tcg"), "tcg"),
+            (("test", "--accel", "tcg-single"), arch.SINGLE_THREAD),
+            (("differential", "--arch", "amd64"), arch.SINGLE_THREAD),
+        ):
+            args = xenlab._parser().parse_args(words)
+            self.assertEqual(xenlab._options(args).accel, accel, words)
+
+    def test_each_driver_has_a_machine_of_its_own(self) -> None:
+        with (
+            mock.patch.object(suite, "run", return_value=(ktap.Counts(1), [])) as run,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            self.main("test", "--driver", "both", "a_test")
+        (machines, wanted, _) = run.call_args.args
+        self.assertEqual(wanted, ["a_test"])
+        self.assertEqual(
+            [(options.driver, options.accel) for options in machines],
+            [("ours", "tcg"), ("stock", arch.SINGLE_THREAD)],
+        )
+
     def test_help_names_each_status(self) -> None:
         shown = io.StringIO()
         with contextlib.redirect_stdout(shown), self.assertRaises(SystemExit):
