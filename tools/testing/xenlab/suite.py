@@ -27,7 +27,7 @@ SKIPS = Path(__file__).resolve().parent / "skips"
 TRIES = 5
 
 # Seconds, for a program that counts as much as it is told to.
-LONG_LIMIT = 1500
+LONG_LIMIT = 3000
 # What a kernel allocates is no zeros then, as it is by default with Debian's.
 POISON = "slub_debug=P"
 

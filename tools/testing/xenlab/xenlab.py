@@ -505,7 +505,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("run", _run, "boot, run a shell command in dom0, power off")
-    _add_machine(command, ("ours", "stock", stock.EVENTFDS), 120)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS), 600)
     _add_files(command)
     command.add_argument(
         "command",
@@ -519,7 +519,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(command)
 
     command = add("test", _test, "build the selftests and run them in dom0")
-    _add_machine(command, ("ours", "stock", stock.EVENTFDS, "both"), 600)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS, "both"), 3600)
     command.add_argument(
         "--count",
         type=_count,
@@ -531,7 +531,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "differential", _differential, "compare our driver with the stock one"
     )
-    _add_machine(command, (), 300, BOTH)
+    _add_machine(command, (), 900, BOTH)
     # Each request is made by one process.
     command.set_defaults(accel=arch.SINGLE_THREAD)
 
@@ -612,7 +612,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("demo", _demo, "run the demo in dom0")
-    _add_machine(command, ("ours", "stock"), 120)
+    _add_machine(command, ("ours", "stock"), 600)
 
     command = add(
         "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
@@ -643,9 +643,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--timeout",
         type=_seconds,
-        default=600,
+        default=3600,
         metavar="SECONDS",
-        help="time limit of each machine from power-on (600)",
+        help="time limit of each machine from power-on (3600)",
     )
     command.add_argument(
         "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
@@ -684,13 +684,13 @@ def _parser() -> argparse.ArgumentParser:
         _overlay_test,
         "run the selftests on an arm64 kernel that has the driver built in",
     )
-    _add_timeout(command, 1200)
+    _add_timeout(command, 3600)
     command.add_argument("program", nargs="*", help="test programs (default: all)")
 
     command = add(
         "upstream-check", _upstream_check, "run what upstream-patch makes on real Xen"
     )
-    _add_timeout(command, 600)
+    _add_timeout(command, 3600)
 
     command = add("check", _check, "run all checks, each of which is a command")
     command.add_argument(

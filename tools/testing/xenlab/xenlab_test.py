@@ -1725,6 +1725,17 @@ class RanTest(unittest.TestCase):
 class CommandLineTest(unittest.TestCase):
     """Bad usage is one line."""
 
+    def test_what_hangs_is_ended_from_the_inside(self) -> None:
+        text = (build.SELFTESTS / "common.h").read_text(encoding="utf-8")
+        each = re.search(r"^#define TEST_TIMEOUT_DEFAULT (\d+)$", text, re.M)
+        assert each is not None
+        settings = (build.SELFTESTS / "settings").read_text(encoding="utf-8")
+        self.assertEqual(settings, f"timeout={programs.PROGRAM_LIMIT}\n")
+        self.assertLess(int(each[1]), programs.PROGRAM_LIMIT)
+        options = xenlab._options(xenlab._parser().parse_args(["test"]))
+        self.assertLess(programs.PROGRAM_LIMIT, options.timeout)
+        self.assertLess(suite.LONG_LIMIT, options.timeout)
+
     def main(self, *arguments: str) -> tuple[int, str]:
         """Returns the status and what is printed on stderr."""
         shown = io.StringIO()
