@@ -58,11 +58,13 @@ def write(checks: Mapping[str, Sequence[Row]]) -> None:
 
 @contextlib.contextmanager
 def collected(name: str) -> Iterator[None]:
-    """Writes the tests that run meanwhile, however that ends."""
+    """Writes the tests that run meanwhile, if any do, however that ends."""
     path = host.directory(host.BUILD / "logs") / f"{name}.ran"
     path.unlink(missing_ok=True)
     os.environ[VARIABLE] = str(path)
     try:
         yield
     finally:
-        write({name: read(path)})
+        del os.environ[VARIABLE]
+        if path.exists():
+            write({name: read(path)})

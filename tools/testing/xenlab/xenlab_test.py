@@ -1711,6 +1711,24 @@ class RanTest(unittest.TestCase):
         with mock.patch.dict(os.environ, {ran.VARIABLE: ""}):
             ran.note("amd64", ktap.parse("a_test", ["1..1", "ok 1 a.b"], 0))
 
+    def test_what_runs_meanwhile_is_collected(self) -> None:
+        report = ktap.parse("a_test", ["1..1", "ok 1 a.b"], 0)
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            mock.patch.object(host, "BUILD", Path(scratch)),
+            mock.patch.object(ran, "FILE", Path(scratch) / "ran.json"),
+            mock.patch.dict(os.environ),
+        ):
+            with self.assertRaises(Failure), ran.collected("matrix"):
+                raise Failure(Status.USAGE, "nothing ran")
+            self.assertFalse(ran.FILE.exists())
+            with self.assertRaises(KeyboardInterrupt), ran.collected("matrix"):
+                ran.note("amd64", report)
+                raise KeyboardInterrupt
+            self.assertNotIn(ran.VARIABLE, os.environ)
+            found = json.loads(ran.FILE.read_text(encoding="utf-8"))
+        self.assertEqual(found, {"matrix": [["amd64", "a_test", "a.b", "passed"]]})
+
     def test_platform(self) -> None:
         tree = Path("/nowhere")
         with (
