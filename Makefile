@@ -51,53 +51,64 @@ deb:
 	@cp -pr --parents $(PACKAGE_SOURCES) build/deb/source
 	@cd build/deb/source && dpkg-buildpackage -d -us -uc
 
-.PHONY: setup
-setup:
-	@$(XENLAB) setup
+# Installs what the command after it needs, one target at a time.
+SETUP = @$(XENLAB) setup
+CHECK = @$(XENLAB) check $(if $(LANES),--lanes $(LANES))
 
 .PHONY: demo
-demo: setup
+demo:
+	$(SETUP) demo
 	@$(XENLAB) demo
 
 .PHONY: check
-check: setup
-	@tools/testing/xenlab/check
+check:
+	$(SETUP) test arm64 docs patches
+	$(CHECK) $(ONLY)
 
 .PHONY: check-emulators
-check-emulators: setup
-	@tools/testing/xenlab/check emulators
+check-emulators:
+	$(SETUP) test
+	$(CHECK) emulators
 
 .PHONY: check-eventfds
-check-eventfds: setup
-	@tools/testing/xenlab/check eventfds
+check-eventfds:
+	$(SETUP) test arm64
+	$(CHECK) eventfds
 
 .PHONY: check-debug
-check-debug: setup
+check-debug:
+	$(SETUP) arm64 kernel
 	@$(XENLAB) debug
 
 .PHONY: differential
-differential: setup
+differential:
+	$(SETUP) test arm64
 	@$(XENLAB) differential
 
 .PHONY: check-toolstack
-check-toolstack: setup
+check-toolstack:
+	$(SETUP) test
 	@$(XENLAB) toolstack
 
 .PHONY: matrix
-matrix: setup
+matrix:
+	$(SETUP) test arm64
 	@$(XENLAB) matrix $(ONLY)
 
 .PHONY: check-deb
-check-deb: setup
+check-deb:
+	$(SETUP) deb
 	@$(XENLAB) deb
 
 .PHONY: bench
-bench: setup
+bench:
+	$(SETUP) bench
 	@$(XENLAB) bench
 	@$(XENLAB) bench --eventfds
 
 .PHONY: mutants
-mutants: setup
+mutants:
+	$(SETUP) test arm64
 	@$(XENLAB) mutants
 
 # Before anything is installed.
@@ -106,7 +117,8 @@ kernel-source:
 	@test -n "$(KSRC)" || { echo "name a kernel source: make overlay KSRC=<directory>" >&2; exit 2; }
 
 .PHONY: overlay
-overlay: kernel-source setup
+overlay: kernel-source
+	$(SETUP) patches
 	@$(XENLAB) overlay "$(KSRC)" --output "$(OUT)"
 
 .PHONY: one-source
@@ -116,26 +128,31 @@ one-source:
 		exit 2; }
 
 .PHONY: upstream-patch
-upstream-patch: one-source setup
+upstream-patch: one-source
+	$(SETUP) patches
 	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
 		--output "$(OUT)"
 
 .PHONY: check-overlay
-check-overlay: setup
+check-overlay:
+	$(SETUP) arm64 patches kernel lint
 	@$(XENLAB) overlay-check
 	@$(XENLAB) overlay-test
 
 .PHONY: check-upstream
-check-upstream: setup
+check-upstream:
+	$(SETUP) test patches
 	@$(XENLAB) upstream-check
 
 .PHONY: lint
-lint: setup
+lint:
+	$(SETUP) lint
 	@tools/testing/xenlab/lint --kernel-tree "$$($(XENLAB) path source)" \
 		--kdir "$$($(XENLAB) path kdir)" --sysroot "$$($(XENLAB) path sysroot)"
 
 .PHONY: docs
-docs: setup
+docs:
+	$(SETUP) docs
 	@KERNEL_TREE="$$($(XENLAB) path source)" sphinx-build -q -W --keep-going -E -b html \
 		-d build/doctrees Documentation build/html
 
@@ -148,7 +165,7 @@ help:
 	@echo 'make           build the modules for the running kernel (KDIR=: for another)'
 	@echo 'make deb       build the Debian packages into build/deb'
 	@echo 'make demo      boot Xen and the driver in QEMU and show a sandboxed query'
-	@echo 'make check     run all tests'
+	@echo 'make check     run all tests, two machines at a time (LANES=1: one; ONLY=: some checks)'
 	@echo 'make check-emulators  run those of emulators: the one in samples/xen, also in a stub domain, and QEMU'
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
@@ -165,3 +182,5 @@ help:
 	@echo 'make lint      check the sources; silent when clean'
 	@echo 'make docs      build the documentation into build/html'
 	@echo 'make clean     remove all that was built and downloaded'
+	@echo 'All but make, deb and clean first install the packages that they need; on a terminal'
+	@echo 'they ask, unless YES=1 is given.'

@@ -19,6 +19,7 @@ class Status(enum.IntEnum):
     SILENT = 8
     DRIVER = 9
     BUILD = 10
+    DECLINED = 11
 
 
 MEANING = {
@@ -33,6 +34,7 @@ MEANING = {
     Status.SILENT: "the machine ended without reporting a result",
     Status.DRIVER: "a module did not load in dom0, or xenfs did not mount",
     Status.BUILD: "a download or a build failed",
+    Status.DECLINED: "the answer to a question was no, and nothing was changed",
 }
 
 

@@ -341,6 +341,23 @@ class Archive:
     sha256: str
 
 
+def private_apt(state: Path, sources_file: Path | None = None) -> list[str]:
+    """Returns the options that have APT keep its lists in a directory, without root."""
+    for name in ("lists/partial", "archives/partial"):
+        host.directory(state / name)
+    options = {
+        "Dir::State": state,
+        "Dir::Cache": state,
+        # Who may not write where this user does.
+        "APT::Sandbox::User": "",
+        "Acquire::Check-Valid-Until": "false",
+    }
+    if sources_file is not None:
+        options["Dir::Etc::SourceList"] = sources_file
+        options["Dir::Etc::SourceParts"] = "/dev/null"
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+
 def source(
     package: str, suite: str, target: Path, spare: Archive | None = None
 ) -> Path:
@@ -349,23 +366,10 @@ def source(
     A mirror's index can be ahead of its pool: then spare is taken, if given.
     """
     apt = host.directory(target / "apt")
-    for name in ("lists/partial", "archives/partial"):
-        host.directory(apt / name)
     sources_file = apt / "source.sources"
     text = system_sources(suite, "", "deb-src")
     sources_file.write_text(text, encoding="utf-8")
-    options = {
-        "Dir::Etc::SourceList": sources_file,
-        "Dir::Etc::SourceParts": "/dev/null",
-        "Dir::State": apt,
-        "Dir::Cache": apt,
-        # Who may not write where this user does.
-        "APT::Sandbox::User": "",
-        "Acquire::Check-Valid-Until": "false",
-    }
-    settings: list[str] = []
-    for name, value in options.items():
-        settings += ["-o", f"{name}={value}"]
+    settings = private_apt(apt, sources_file)
     apt_get = [host.tool("apt-get"), "-q", *settings]
     host.command(f"listing {suite}'s sources", [*apt_get, "update"])
     try:

@@ -20,27 +20,6 @@ BUILD = REPO / "build"
 CACHE = BUILD / "cache"
 OS_RELEASE = Path("/etc/os-release")
 
-# Debian packages by what needs them.
-PACKAGES: Mapping[str, Sequence[str]] = {
-    "fetch": ("ca-certificates", "mmdebstrap", "xz-utils"),
-    "boot": ("qemu-system-arm", "qemu-system-x86"),
-    "build": (
-        "gcc",
-        "gcc-12-multilib",
-        "gcc-aarch64-linux-gnu",
-        "gcc-arm-linux-gnueabihf",
-        "libc6-dev-armhf-cross",
-        "libelf1",
-        "make",
-    ),
-    "kernel": ("bc", "bison", "flex", "libelf-dev"),
-    "patches": ("coccinelle", "git", "rsync", "unifdef"),
-    "bench": ("gnuplot-nox",),
-    "lint": ("g++", "mypy", "perl", "shellcheck", "sparse"),
-    "deb": ("debhelper", "dh-dkms", "genext2fs", "lintian", "uidmap"),
-    "docs": ("python3-sphinx", "python3-sphinx-rtd-theme"),
-}
-
 # Tools by the package that has them, for what a message advises.
 TOOLS: Mapping[str, str] = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
@@ -107,57 +86,10 @@ def tool(name: str) -> str:
     if path is None:
         raise Failure(
             Status.TOOL,
-            f"{name} is missing (Debian package {TOOLS[name]}): "
-            "run 'xenlab.py setup' first",
+            f"{name} is missing (Debian package {TOOLS[name]}): install it, or run "
+            "'xenlab.py setup all' first",
         )
     return path
-
-
-def missing_packages(dpkg_status: str, wanted: Sequence[str]) -> list[str]:
-    """Returns the wanted packages that dpkg-query's output lacks."""
-    installed = set()
-    for line in dpkg_status.splitlines():
-        state, _, name = line.partition(" ")
-        if state.startswith("ii"):
-            installed.add(name.strip().partition(":")[0])
-    return [name for name in wanted if name not in installed]
-
-
-def setup() -> None:
-    """Installs the Debian packages that the host lacks."""
-    suite()
-    wanted = [name for group in PACKAGES.values() for name in group]
-    query = subprocess.run(
-        [tool("dpkg-query"), "-W", "-f", "${db:Status-Abbrev} ${Package}\n", *wanted],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    missing = missing_packages(query.stdout, wanted)
-    if not missing:
-        return
-    say("installing " + " ".join(missing))
-    apt = [tool("apt-get"), "-q", "-y", "-o", "Dpkg::Use-Pty=0"]
-    as_root = ["env", "DEBIAN_FRONTEND=noninteractive"]
-    if os.geteuid() != 0:
-        sudo = shutil.which("sudo")
-        if sudo is None:
-            raise Failure(
-                Status.TOOL,
-                "installing needs root and there is no sudo: as root, run 'apt-get "
-                f"update && apt-get install --no-install-recommends {' '.join(missing)}'",
-            )
-        as_root.insert(0, sudo)
-    install = ["install", "--no-install-recommends", *missing]
-    for step in (["update"], install):
-        done = subprocess.run(
-            [*as_root, *apt, *step], stdin=subprocess.DEVNULL, check=False
-        )
-        if done.returncode != 0:
-            raise Failure(
-                Status.TOOL, f"apt-get {step[0]} failed with status {done.returncode}"
-            )
 
 
 def directory(path: Path) -> Path:

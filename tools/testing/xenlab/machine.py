@@ -18,7 +18,7 @@ import cpio
 import host
 import image as images
 import kmod
-from arch import ACCELERATORS, AMD64, ARM64, Architecture, Boot, escape
+from arch import ACCELERATORS, AMD64, ARM64, SINGLE_THREAD, Architecture, Boot, escape
 from console import Console, open_log
 from failure import Failure, Status
 
@@ -69,6 +69,14 @@ class Options:
     def auto_translated(self) -> bool:
         """Says whether dom0 has addresses of its own, as HVM domains have."""
         return self.pvh or self.arch is ARM64
+
+
+def default_accel(driver: str) -> str:
+    """Returns how processors are emulated where nobody says how.
+
+    Only our driver is tried with processors that really run at once.
+    """
+    return "tcg" if driver == "ours" else SINGLE_THREAD
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import kmod
 import ktap
 import machine
 import programs
+import ran
 import stock
 import versions
 from failure import Failure, Status
@@ -26,7 +27,7 @@ SKIPS = Path(__file__).resolve().parent / "skips"
 TRIES = 5
 
 # Seconds, for a program that counts as much as it is told to.
-LONG_LIMIT = 1500
+LONG_LIMIT = 3000
 # What a kernel allocates is no zeros then, as it is by default with Debian's.
 POISON = "slub_debug=P"
 
@@ -121,19 +122,39 @@ def modules(
     return beside + stock.modules(driver, trees)
 
 
-def show(section: programs.Section, permitted: dict[str, set[str]]) -> ktap.Counts:
-    """Prints a program's line and its failures as soon as it has ended."""
-    counts, lines = ktap.judge(section.report(), permitted)
+def platform(options: machine.Options, trees: fetch.Trees) -> str:
+    """Returns what tests run on: ARCHITECTURE-LINUX-XEN-DRIVER, and whether on PVH."""
+    dom0 = "-pvh" if options.pvh else ""
+    xen = options.xen or short_version(fetch.hypervisor(trees).name.removeprefix("xen-"))
+    linux = short_version(fetch.kernel_version(trees.linux))
+    return f"{options.arch.name}-{linux}-{xen}{dom0}-{options.driver}"
+
+
+def show(
+    section: programs.Section, permitted: dict[str, set[str]], where: str
+) -> ktap.Counts:
+    """Prints a program's line and its failures as soon as it has ended.
+
+    where is the platform that it ran on.
+    """
+    report = section.report()
+    ran.note(where, report)
+    counts, lines = ktap.judge(report, permitted)
     print(f"  {section.name}: {counts} ({section.seconds:.1f} s)", flush=True)
     for line in [*section.remarks(), *lines]:
         print(f"  {line}", flush=True)
     return counts
 
 
+def short_version(version: str) -> str:
+    """Returns the first two numbers of a version."""
+    return ".".join(re.findall(r"\d+", version)[:2])
+
+
 def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
     """Returns the names of the lists of skips that a run permits."""
     name = f"{options.driver}-{options.arch.name}"
-    linux = ".".join(fetch.kernel_version(trees.linux).split(".")[:2])
+    linux = short_version(fetch.kernel_version(trees.linux))
     found = [name, f"{name}-linux-{linux}"]
     if options.arch.xen_config and trees.hypervisor is None:
         found.append(f"{name}-no-device-models")
@@ -216,7 +237,7 @@ def run_programs(
 
         def done(section: programs.Section) -> None:
             nonlocal total
-            total += show(section, permitted)
+            total += show(section, permitted, platform(options, trees))
 
         sections = programs.Sections(done)
         verdict = machine.boot(
@@ -263,17 +284,15 @@ def run_driver(
 
 
 def run(
-    options: machine.Options,
-    drivers: Sequence[str],
+    machines: Sequence[machine.Options],
     wanted: Sequence[str],
     count: int | None = None,
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the tests with each driver."""
+    """Runs the tests on each machine."""
     total = ktap.Counts()
     failures = []
-    for driver in drivers:
-        chosen = replace(options, driver=driver)
-        counts, failure, _ = run_driver(chosen, wanted, count=count)
+    for options in machines:
+        counts, failure, _ = run_driver(options, wanted, count=count)
         total += counts
         if failure is not None:
             failures.append(failure)

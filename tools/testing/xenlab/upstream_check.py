@@ -162,7 +162,7 @@ def _run_library(
         if section.name == "trace":
             total += _check_trace(section, options.driver)
         else:
-            total += suite.show(section, permitted)
+            total += suite.show(section, permitted, suite.platform(options, trees))
 
     sections = programs.Sections(done)
     verdict = machine.boot(

@@ -18,6 +18,7 @@ sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 import arch
 import build
 import cpio
+import cross
 import differential
 import edit
 import fetch
@@ -25,7 +26,9 @@ import host
 import image as images
 import ktap
 import machine
+import packages
 import programs
+import ran
 import stock
 import suite
 import versions
@@ -67,7 +70,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
     return machine.Options(
         arch=arch.ALL[args.arch],
         driver=args.driver,
-        accel=args.accel,
+        accel=args.accel or machine.default_accel(args.driver),
         timeout=args.timeout,
         linux=linux,
         xen=args.xen,
@@ -139,9 +142,12 @@ def _close(counts: ktap.Counts, failures: Sequence[Failure]) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    drivers = ("ours", "stock") if args.driver == "both" else (args.driver,)
-    counts, failures = suite.run(_options(args), drivers, args.program, args.count)
-    return _close(counts, failures)
+    drivers = ("ours", "stock") if args.driver == BOTH else (args.driver,)
+    machines = [
+        _options(argparse.Namespace(**{**vars(args), "driver": driver}))
+        for driver in drivers
+    ]
+    return _close(*suite.run(machines, args.program, args.count))
 
 
 def _debug(args: argparse.Namespace) -> int:
@@ -211,8 +217,7 @@ def _deb(args: argparse.Namespace) -> int:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    del args
-    host.setup()
+    packages.setup(args.group)
     return Status.GOOD
 
 
@@ -254,7 +259,8 @@ def _matrix(args: argparse.Namespace) -> int:
     import matrix  # only this command needs it
 
     options = machine.Options(timeout=args.timeout)
-    return _close(*matrix.run(options, args.row))
+    with ran.collected("matrix"):
+        return _close(*matrix.run(options, args.row))
 
 
 def _write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
@@ -314,6 +320,12 @@ def _selfcheck(args: argparse.Namespace) -> int:
 
     del args
     return _close(selfcheck.run(), [])
+
+
+def _check(args: argparse.Namespace) -> int:
+    import check  # only this command needs it
+
+    return _close(check.run(args.check, args.lanes or check.default_lanes()), [])
 
 
 def _seconds(text: str) -> float:
@@ -386,9 +398,9 @@ def _add_machine(
     parser.add_argument(
         "--accel",
         choices=tuple(arch.ACCELERATORS),
-        default="tcg",
-        help="tcg-single is for guests that wait for dom0 all the time; kvm needs "
-        "nested virtualisation",
+        help="tcg emulates processors that run at once, tcg-single one after the other in "
+        "one thread, which costs less (default: tcg for ours, tcg-single for the others); "
+        "kvm needs nested virtualisation",
     )
     parser.add_argument(
         "--timeout",
@@ -469,7 +481,14 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
         return command
 
-    add("setup", _setup, "install the Debian packages that this host lacks")
+    command = add("setup", _setup, "install the Debian packages that this host lacks")
+    command.add_argument(
+        "group",
+        nargs="*",
+        help=f"what they are for: {' '.join(packages.GROUPS)}, or {packages.ALL}; says "
+        "first how large they are, and asks if there is a terminal and YES is not 1; "
+        "removes nothing, and takes no root where nothing is missing",
+    )
 
     command = add("fetch", _fetch, "fetch and unpack Debian packages into the cache")
     _add_arch(command)
@@ -486,7 +505,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("run", _run, "boot, run a shell command in dom0, power off")
-    _add_machine(command, ("ours", "stock", stock.EVENTFDS), 120)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS), 600)
     _add_files(command)
     command.add_argument(
         "command",
@@ -500,7 +519,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(command)
 
     command = add("test", _test, "build the selftests and run them in dom0")
-    _add_machine(command, ("ours", "stock", stock.EVENTFDS, "both"), 600)
+    _add_machine(command, ("ours", "stock", stock.EVENTFDS, "both"), 3600)
     command.add_argument(
         "--count",
         type=_count,
@@ -512,7 +531,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "differential", _differential, "compare our driver with the stock one"
     )
-    _add_machine(command, (), 300, BOTH)
+    _add_machine(command, (), 900, BOTH)
+    # Each request is made by one process.
+    command.set_defaults(accel=arch.SINGLE_THREAD)
 
     command = add(
         "debug", _debug, "run tests on a kernel with KASAN, lockdep, kmemleak and others"
@@ -591,7 +612,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = add("demo", _demo, "run the demo in dom0")
-    _add_machine(command, ("ours", "stock"), 120)
+    _add_machine(command, ("ours", "stock"), 600)
 
     command = add(
         "toolstack", _toolstack, "run Debian's toolstack and QEMU on a driver"
@@ -627,9 +648,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--timeout",
         type=_seconds,
-        default=600,
+        default=3600,
         metavar="SECONDS",
-        help="time limit of each machine from power-on (600)",
+        help="time limit of each machine from power-on (3600)",
     )
     command.add_argument(
         "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
@@ -668,13 +689,26 @@ def _parser() -> argparse.ArgumentParser:
         _overlay_test,
         "run the selftests on an arm64 kernel that has the driver built in",
     )
-    _add_timeout(command, 1200)
+    _add_timeout(command, 3600)
     command.add_argument("program", nargs="*", help="test programs (default: all)")
 
     command = add(
         "upstream-check", _upstream_check, "run what upstream-patch makes on real Xen"
     )
-    _add_timeout(command, 600)
+    _add_timeout(command, 3600)
+
+    command = add("check", _check, "run all checks, each of which is a command")
+    command.add_argument(
+        "--lanes",
+        type=int,
+        choices=(1, 2),
+        help="how many of them at a time (2, or 1 where there is one processor)",
+    )
+    command.add_argument(
+        "check",
+        nargs="*",
+        help="names of checks or of their lists: all (default), emulators, eventfds",
+    )
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
     return parser
@@ -701,6 +735,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         args = _parser().parse_args(arguments)
         host.suite()
+        cross.use()
         function: Callable[[argparse.Namespace], int] = args.function
         return int(function(args))
     except Failure as failure:

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import pty
 import re
 import shutil
 import struct
@@ -22,8 +23,10 @@ sys.dont_write_bytecode = True
 import arch
 import bench
 import build
+import check
 import console
 import cpio
+import cross
 import debug
 import differential
 import edit
@@ -38,8 +41,11 @@ import matrix
 import mutants
 import overlay
 import overlay_test
+import packages
 import programs
+import ran
 import records
+import selfcheck
 import stock
 import suite
 import toolstack
@@ -913,19 +919,237 @@ class HostTest(unittest.TestCase):
                 self.suite_of(text)
             self.assertEqual(caught.exception.status, Status.NOT_DEBIAN)
 
-    def test_missing_packages(self) -> None:
-        status = "ii  gcc\nrc  make\nun  sparse\nii  libelf1:amd64\n"
-        wanted = ["gcc", "make", "sparse", "libelf1", "patch"]
-        self.assertEqual(
-            host.missing_packages(status, wanted), ["make", "sparse", "patch"]
-        )
-
     def test_missing_tool_names_its_package(self) -> None:
         with mock.patch.dict("os.environ", {"PATH": "/nonexistent"}):
             with self.assertRaises(Failure) as caught:
                 host.tool("qemu-system-x86_64")
         self.assertEqual(caught.exception.status, Status.TOOL)
         self.assertIn("qemu-system-x86)", str(caught.exception))
+
+
+class PackagesTest(unittest.TestCase):
+    """What is missing, how large it is, and that nothing happens unasked."""
+
+    SIMULATED = """\
+NOTE: This is only a simulation!
+The following NEW packages will be installed:
+  gcc-9-base libc6:i386
+Remv gcc-multilib [4:12.2.0-3]
+Inst gcc-9-base (9.3 Debian:12.15/oldstable [all])
+Inst libc6 [2.36-8] (2.36-9 Debian:12.15/oldstable [amd64]) [libc6-dev:amd64 ]
+Inst libc6:i386 (2.36-9 Debian:12.15/oldstable [i386])
+Inst make (4.3-4.1 Debian:12.15/oldstable [amd64])
+Conf make (4.3-4.1 Debian:12.15/oldstable [amd64])
+"""
+    SHOWN = """\
+Package: make
+Version: 4.3-4.1
+Installed-Size: 1612
+Architecture: amd64
+Description: a tool
+ Size: 1
+Size: 396164
+
+Package: make
+Version: 4.4
+Installed-Size: 1
+Size: 1
+
+Package: libc6
+Version: 2.36-9
+Installed-Size: 12986
+Size: 2757868
+"""
+    NONE = packages.Plan(frozenset(), frozenset(), ())
+    NEW = packages.Plan(frozenset({"make:amd64=4.3-4.1"}), frozenset(), ())
+
+    def setUp(self) -> None:
+        # Nothing here may reach the system's packages.
+        self.install, self.missing, self.terminal = (
+            self.enterContext(mock.patch.object(packages, name))
+            for name in ("_install", "_missing", "terminal")
+        )
+
+    def test_groups(self) -> None:
+        for groups, said in (((), "Name groups of them: demo "), (("al",), "no group al; ")):
+            with self.subTest(groups=groups), self.assertRaises(Failure) as caught:
+                packages.wanted(groups)
+            self.assertEqual(caught.exception.status, Status.USAGE)
+            self.assertIn(said, str(caught.exception))
+        names = packages.wanted(("demo", "test"))
+        self.assertEqual(len(names), len(set(names)))
+        self.assertIn("gcc-12-multilib", names)
+        self.assertNotIn("gcc-12-multilib", packages.wanted(("demo",)))
+        each = {name for group in packages.GROUPS.values() for name in group}
+        self.assertEqual(set(packages.wanted(("all",))), each)
+
+    def test_each_target_names_groups(self) -> None:
+        makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
+        named = re.findall(r"^\t\$\(SETUP\)(.*)$", makefile, re.M)
+        self.assertGreater(len(named), 10)
+        for groups in named:
+            packages.wanted(groups.split())
+
+    def test_missing(self) -> None:
+        status = "ii  gcc\nrc  make\nun  sparse\nii  libelf1:amd64\n"
+        wanted = ["gcc", "make", "sparse", "libelf1", "patch"]
+        self.assertEqual(packages.missing(status, wanted), ["make", "sparse", "patch"])
+
+    def test_plan(self) -> None:
+        plan = packages.read_plan(self.SIMULATED)
+        new = {"gcc-9-base=9.3", "libc6:i386=2.36-9", "make:amd64=4.3-4.1"}
+        self.assertEqual(plan.new, new)
+        self.assertEqual(plan.upgraded, {"libc6:amd64=2.36-9"})
+        self.assertEqual(plan.removed, ["gcc-multilib"])
+
+    def test_size(self) -> None:
+        sizes = packages.read_sizes(self.SHOWN)
+        self.assertEqual(len(sizes), 3)
+        # What is upgraded takes no more room than before.
+        plan = packages.Plan(self.NEW.new, frozenset({"libc6:amd64=2.36-9"}), ())
+        size = packages.total(plan, sizes)
+        self.assertEqual(size, packages.Size(396164 + 2757868, 1612 * 1024))
+        self.assertEqual(
+            packages.describe(plan, size, self.NONE, packages.Size()),
+            "1 new packages and 1 upgrades to install: 3 MB to download, 2 MB on the disk",
+        )
+
+    def divide(self, *removed: str) -> tuple[packages.Plan, packages.Plan]:
+        """Divides a compiler and make, the one of which removes something."""
+        compiler = cross.PACKAGES[0]
+
+        def plan(names: list[str]) -> packages.Plan:
+            new = frozenset(f"{name}:amd64=1" for name in names)
+            if names == ["make"]:
+                return packages.Plan(new, frozenset(), removed[1:])
+            return packages.Plan(new, frozenset(), removed)
+
+        index = mock.Mock(plan=plan)
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            found = packages.divide(index, [compiler, "make"])
+        if removed:
+            self.assertIn(f"{removed[0]} is in the way", shown.getvalue())
+        return found
+
+    def test_nothing_is_in_the_way(self) -> None:
+        installed, unpacked = self.divide()
+        self.assertEqual((len(installed.new), unpacked), (2, self.NONE))
+
+    def test_a_cross_compiler_is_unpacked_where_another_package_is_in_the_way(self) -> None:
+        installed, unpacked = self.divide("gcc-multilib")
+        self.assertEqual(installed.new, {"make:amd64=1"})
+        self.assertEqual(unpacked.new, {f"{cross.PACKAGES[0]}:amd64=1"})
+
+    def test_anything_else_is_left_to_the_user(self) -> None:
+        with self.assertRaises(Failure) as caught:
+            self.divide("gcc-multilib", "other")
+        self.assertEqual(caught.exception.status, Status.TOOL)
+        self.assertRegex(str(caught.exception), "^other is in the way .*'apt-get remove other'")
+
+    def test_answers(self) -> None:
+        for answer, good in (("\n", True), ("Y\n", True), ("yes\n", True), ("n\n", False)):
+            self.assertEqual(packages.agreed(answer), good, answer)
+        for answer in ("", "y", "no\n", "what\n"):
+            self.assertFalse(packages.agreed(answer), answer)
+
+    def ask(self, answer: str, yes: str = "") -> str:
+        """Returns what a person is asked who answers so."""
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            packages.ask({"YES": yes}, io.StringIO(answer))
+        return shown.getvalue()
+
+    def test_ask(self) -> None:
+        self.assertIn("go on?", self.ask("y\n"))
+        self.assertEqual(self.ask("n\n", yes="1"), "")
+        packages.ask({}, None)
+        with self.assertRaises(Failure) as caught:
+            self.ask("n\n", yes="0")
+        self.assertEqual(caught.exception.status, Status.DECLINED)
+
+    def setup(self, *missing: list[str]) -> None:
+        """Sets up, with this missing when it is looked for, time after time."""
+        self.missing.side_effect = missing
+        self.terminal.return_value = io.StringIO("n\n")
+        with (
+            mock.patch.object(packages, "Index", side_effect=AssertionError),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            packages.setup(["demo"])
+
+    def test_nothing_is_done_where_nothing_is_missing(self) -> None:
+        self.setup([])
+
+    def test_nothing_is_done_where_another_was_faster(self) -> None:
+        self.setup(["make"], [])
+
+    def test_no_changes_nothing(self) -> None:
+        self.missing.return_value = ["make"]
+        self.terminal.return_value = io.StringIO("n\n")
+        index = mock.Mock(size=lambda plan: packages.Size(), plan=lambda names: self.NEW)
+        with (
+            mock.patch.object(packages, "Index", return_value=index),
+            mock.patch.dict(os.environ, {"YES": ""}),
+            contextlib.redirect_stderr(io.StringIO()),
+            self.assertRaises(Failure) as caught,
+        ):
+            packages.setup(["demo"])
+        self.assertEqual(caught.exception.status, Status.DECLINED)
+        self.install.assert_not_called()
+
+
+class InstallTest(unittest.TestCase):
+    """What is handed to apt-get, and who is asked."""
+
+    def test_nothing_is_ever_removed(self) -> None:
+        done = mock.Mock(returncode=0)
+        with mock.patch("packages.subprocess.run", return_value=done) as run:
+            packages._install(["make"])
+        (update,), (install,) = (call.args for call in run.call_args_list)
+        self.assertEqual(update[-1], "update")
+        self.assertIn("--no-remove", install)
+        self.assertEqual(install[-1], "make")
+
+    def test_a_terminal_is_noticed(self) -> None:
+        for stdin, stderr, there in ((True, False, True), (False, False, False)):
+            # Without stdin, the terminal itself: the test below has one.
+            with mock.patch.object(os, "isatty", {0: stdin, 2: stderr}.get):
+                self.assertEqual(packages.terminal() is not None, there)
+
+    def test_a_person_is_asked_though_make_took_stdin(self) -> None:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            status = 1
+            with contextlib.suppress(Exception):
+                packages.ask({}, packages.terminal())
+                status = 0
+            os._exit(status)
+        asked = os.read(terminal, 80)
+        os.write(terminal, b"n\n")
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+        self.assertIn(b"go on?", asked)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 1)
+
+    def test_only_the_cross_compilers_are_kept(self) -> None:
+        kept = ("usr/bin/aarch64-linux-gnu-gcc", "usr/lib/gcc-cross/a/cc1")
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch) / "tree"
+            for name in (*kept, "usr/bin/gcc", "usr/lib/x86_64-linux-gnu/libc.so.6"):
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                (tree / name).touch()
+            cross._finish(tree)
+            files = [path for path in Path(scratch).rglob("*") if path.is_file()]
+            self.assertEqual(sorted(files), [tree / name for name in kept])
+
+    def test_installed_compilers_come_first(self) -> None:
+        with (
+            mock.patch.object(cross, "there", return_value=True),
+            mock.patch.dict(os.environ, {"PATH": "/a:/b", "LD_LIBRARY_PATH": ""}),
+        ):
+            cross.use()
+            self.assertRegex(os.environ["PATH"], "^/a:/b:.*/usr/bin$")
+            self.assertRegex(os.environ["LD_LIBRARY_PATH"], "^/.*/usr/lib/x86_64-linux-gnu$")
 
 
 class MachineTest(unittest.TestCase):
@@ -1517,8 +1741,179 @@ class ToolstackTest(unittest.TestCase):
             self.assertNotIn(absent + b"\0", file.getvalue())
 
 
+class CheckTest(unittest.TestCase):
+    """What a check counts for, and that none is left out or left behind."""
+
+    def setUp(self) -> None:
+        scratch = self.enterContext(tempfile.TemporaryDirectory())
+        self.logs = Path(scratch)
+        self.enterContext(mock.patch.object(check, "LOGS", self.logs))
+        self.enterContext(mock.patch.object(ran, "FILE", self.logs / "ran.json"))
+        self.shown = self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+
+    def sh(self, name: str, script: str) -> check.Check:
+        return check.Check(name, ("-c", script), "sh")
+
+    def test_counts(self) -> None:
+        counts = "1 passed, 0 failed, 0 skipped\n5 passed, 2 failed, 1 skipped\nmore\n"
+        self.assertEqual(check.judge(counts, 1), ktap.Counts(5, 2, 1))
+        # A failure that no count shows.
+        counts = "5 passed, 0 failed, 1 skipped\n"
+        self.assertEqual(check.judge(counts, 3), ktap.Counts(5, 1, 1))
+        self.assertEqual(check.judge(counts, 0), ktap.Counts(5, 0, 1))
+        # One that counts nothing counts as one.
+        for text in ("", "it says: 1 passed, 0 failed, 0 skipped\n"):
+            self.assertEqual(check.judge(text, 0), ktap.Counts(passed=1))
+            self.assertEqual(check.judge(text, 1), ktap.Counts(failed=1))
+        # One that has to fail.
+        self.assertEqual(check.judge("", 1, wanted=1), ktap.Counts(passed=1))
+        self.assertEqual(check.judge("", 0, wanted=1), ktap.Counts(failed=1))
+        self.assertEqual(check.judge("", 2, wanted=1), ktap.Counts(failed=1))
+
+    def test_choose(self) -> None:
+        everything = list(check.LISTS[check.ALL])
+        self.assertEqual(check.choose([]), everything)
+        self.assertEqual([item.name for item in check.choose(["demo", "docs", "demo"])],
+                         ["demo", "docs"])
+        self.assertEqual(check.choose(["all", "docs"]), everything)
+        self.assertEqual(check.choose(["eventfds"]), list(check.LISTS["eventfds"]))
+        with self.assertRaisesRegex(Failure, "no check fly; there are: selfcheck docs "):
+            check.choose(["docs", "fly"])
+        names = [item.name for checks in check.LISTS.values() for item in checks]
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_each_command_can_be_read(self) -> None:
+        for checks in check.LISTS.values():
+            for item in checks:
+                if item.program == str(check.XENLAB):
+                    xenlab._parser().parse_args(item.words)
+
+    def test_evidence(self) -> None:
+        lines = ["  FAIL a", "    why", *map(str, range(20)), "the end"]
+        shown = check.evidence("\n".join(lines))
+        self.assertEqual(shown[:2], lines[:2])
+        self.assertEqual(shown[-1], "the end")
+        self.assertEqual(len(shown), 5 + 8)
+
+    def test_a_lane_at_each_end(self) -> None:
+        # Those at the ends wait for each other, and the middle one comes after both.
+        def wait(other: str) -> str:
+            return f"echo >{self.logs}/$0; until [ -e {self.logs}/{other} ]; do sleep .01; done"
+
+        after = f"[ -e {self.logs}/first ] && [ -e {self.logs}/last ]"
+        scripts = {"first": wait("last"), "middle": after, "last": wait("first")}
+        checks = [check.Check(name, ("-c", text, name), "sh") for name, text in scripts.items()]
+        results = check.Lanes(checks, 2).run()
+        self.assertEqual([result.check for result in results], checks)
+        self.assertEqual([result.counts.passed for result in results], [1, 1, 1])
+
+    def test_one_lane_runs_one_at_a_time(self) -> None:
+        script = f"mkdir {self.logs}/alone && sleep .1 && rmdir {self.logs}/alone"
+        results = check.Lanes([self.sh(name, script) for name in "abc"], 1).run()
+        self.assertEqual([result.counts.passed for result in results], [1, 1, 1])
+
+    def test_a_whole_run(self) -> None:
+        row = '["amd64", "a_test", "b", "passed"]'
+        checks = [
+            self.sh("good", f"echo '{row}' >> $XENLAB_RAN; printf '3 passed, 0 failed, 1 skipped'"),
+            self.sh("bad", "echo '  FAIL why' >&2; exit 4"),
+        ]
+        ran.write({"older": []})
+        with mock.patch.object(check, "choose", return_value=checks):
+            self.assertEqual(check.run([], 2), ktap.Counts(3, 1, 1))
+        lines = self.shown.getvalue().splitlines()
+        self.assertIn("bad:   FAIL why", lines)
+        self.assertIn("== bad failed; what went wrong there:", lines)
+        self.assertEqual(lines[-2].split(), ["good", "3", "0", "1", "0"])
+        self.assertEqual(lines[-1].split(), ["bad", "0", "1", "0", "0"])
+        self.assertEqual((self.logs / "bad.log").read_text(encoding="utf-8"), "  FAIL why\n")
+        written = json.loads((self.logs / "ran.json").read_text(encoding="utf-8"))
+        self.assertEqual(written, {"bad": [], "good": [json.loads(row)], "older": []})
+
+    def test_the_status_of_the_sum(self) -> None:
+        for counts, status in (
+            (ktap.Counts(1), Status.GOOD),
+            (ktap.Counts(1, 1), Status.COMMAND),
+            (ktap.Counts(skipped=1), Status.COMMAND),
+        ):
+            with mock.patch.object(check, "run", return_value=counts):
+                self.assertEqual(xenlab.main(["check"]), status)
+            self.assertEqual(self.shown.getvalue().splitlines()[-1], str(counts))
+
+    def test_none_outlives_an_interrupt(self) -> None:
+        script = f"sleep 1000 & echo $! >{self.logs}/new; mv {self.logs}/new {self.logs}/pid; wait"
+
+        def interrupt(running: check.Running) -> bool:
+            self.assertTrue(selfcheck._wait((self.logs / "pid").exists, 10))
+            raise KeyboardInterrupt
+
+        with (
+            mock.patch.object(check.Running, "read", interrupt),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            check.Lanes([self.sh("a", f"echo; {script}")], 2).run()
+        pid = int((self.logs / "pid").read_text(encoding="ascii"))
+        self.assertTrue(selfcheck._wait(lambda: not selfcheck._alive(pid), 10))
+
+
+class RanTest(unittest.TestCase):
+    """What is written of the tests that ran."""
+
+    def test_of_a_repeated_test_the_last_outcome(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "ran"
+            with mock.patch.dict(os.environ, {ran.VARIABLE: str(path)}):
+                for word in ("not ok 1 a.b", "ok 1 a.b"):
+                    ran.note("amd64", ktap.parse("a_test", ["1..1", word], 0))
+            self.assertEqual(ran.read(path), [["amd64", "a_test", "a.b", "passed"]])
+            self.assertEqual(ran.read(Path(scratch) / "none"), [])
+
+    def test_nobody_collects(self) -> None:
+        with mock.patch.dict(os.environ, {ran.VARIABLE: ""}):
+            ran.note("amd64", ktap.parse("a_test", ["1..1", "ok 1 a.b"], 0))
+
+    def test_what_runs_meanwhile_is_collected(self) -> None:
+        report = ktap.parse("a_test", ["1..1", "ok 1 a.b"], 0)
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            mock.patch.object(host, "BUILD", Path(scratch)),
+            mock.patch.object(ran, "FILE", Path(scratch) / "ran.json"),
+            mock.patch.dict(os.environ),
+        ):
+            with self.assertRaises(Failure), ran.collected("matrix"):
+                raise Failure(Status.USAGE, "nothing ran")
+            self.assertFalse(ran.FILE.exists())
+            with self.assertRaises(KeyboardInterrupt), ran.collected("matrix"):
+                ran.note("amd64", report)
+                raise KeyboardInterrupt
+            self.assertNotIn(ran.VARIABLE, os.environ)
+            found = json.loads(ran.FILE.read_text(encoding="utf-8"))
+        self.assertEqual(found, {"matrix": [["amd64", "a_test", "a.b", "passed"]]})
+
+    def test_platform(self) -> None:
+        tree = Path("/nowhere")
+        with (
+            mock.patch.object(fetch, "hypervisor", return_value=Path("xen-4.17-amd64.gz")),
+            mock.patch.object(fetch, "kernel_version", return_value="6.1.0-9-amd64"),
+        ):
+            trees = fetch.Trees(arch.AMD64, tree, tree)
+            found = suite.platform(machine.Options(pvh=True, driver="stock"), trees)
+        self.assertEqual(found, "amd64-6.1-4.17-pvh-stock")
+
+
 class CommandLineTest(unittest.TestCase):
     """Bad usage is one line."""
+
+    def test_what_hangs_is_ended_from_the_inside(self) -> None:
+        text = (build.SELFTESTS / "common.h").read_text(encoding="utf-8")
+        each = re.search(r"^#define TEST_TIMEOUT_DEFAULT (\d+)$", text, re.M)
+        assert each is not None
+        settings = (build.SELFTESTS / "settings").read_text(encoding="utf-8")
+        self.assertEqual(settings, f"timeout={programs.PROGRAM_LIMIT}\n")
+        self.assertLess(int(each[1]), programs.PROGRAM_LIMIT)
+        options = xenlab._options(xenlab._parser().parse_args(["test"]))
+        self.assertLess(programs.PROGRAM_LIMIT, options.timeout)
+        self.assertLess(suite.LONG_LIMIT, options.timeout)
 
     def main(self, *arguments: str) -> tuple[int, str]:
         """Returns the status and what is printed on stderr."""
@@ -1530,6 +1925,10 @@ class CommandLineTest(unittest.TestCase):
         for arguments in (
             (),
             ("fly",),
+            ("check", "nothing"),
+            ("check", "--lanes", "0"),
+            ("setup",),
+            ("setup", "nothing"),
             ("run",),
             ("run", "--"),
             ("run", "--driver", "none", "--", "true"),
@@ -1548,6 +1947,33 @@ class CommandLineTest(unittest.TestCase):
                 status, shown = self.main(*arguments)
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(len(shown.splitlines()), 1, shown)
+
+    def test_only_our_driver_has_processors_that_run_at_once(self) -> None:
+        for words, accel in (
+            (("test",), "tcg"),
+            (("demo",), "tcg"),
+            (("mutants", "--arch", "amd64"), "tcg"),
+            (("test", "--driver", "stock"), arch.SINGLE_THREAD),
+            (("demo", "--driver", "stock"), arch.SINGLE_THREAD),
+            (("test", "--driver", "stock", "--accel", "tcg"), "tcg"),
+            (("test", "--accel", "tcg-single"), arch.SINGLE_THREAD),
+            (("differential", "--arch", "amd64"), arch.SINGLE_THREAD),
+        ):
+            args = xenlab._parser().parse_args(words)
+            self.assertEqual(xenlab._options(args).accel, accel, words)
+
+    def test_each_driver_has_a_machine_of_its_own(self) -> None:
+        with (
+            mock.patch.object(suite, "run", return_value=(ktap.Counts(1), [])) as run,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            self.main("test", "--driver", "both", "a_test")
+        (machines, wanted, _) = run.call_args.args
+        self.assertEqual(wanted, ["a_test"])
+        self.assertEqual(
+            [(options.driver, options.accel) for options in machines],
+            [("ours", "tcg"), ("stock", arch.SINGLE_THREAD)],
+        )
 
     def test_help_names_each_status(self) -> None:
         shown = io.StringIO()

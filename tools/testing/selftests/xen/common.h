@@ -25,6 +25,10 @@
 /* Below the reserved ids, and beyond what Xen hands out in a test run. */
 #define NO_SUCH_DOMAIN 0x7fef
 
+/* Seconds for each test: it ends what hangs, and emulated processors may be slow. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 600
+
 /* For a FIXTURE_SETUP(): older harnesses would run the test after a SKIP() there. */
 #ifdef XFAIL_ADD
 #define SKIP_FIXTURE(statement, why) SKIP(statement, why)
