@@ -672,6 +672,10 @@ TEST_F_TIMEOUT(borrowed, pages_are_returned_once, 120)
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, munmap(map, MANY * PAGE));
 	before = borrowable_bytes();
+	if (!before) {
+		EXPECT_EQ(0, target_destroy(&target));
+		SKIP(return, "this kernel lends what was never populated, and shows no count");
+	}
 	ASSERT_LT(3 * MANY * PAGE, before);
 	/* Few are left then, and what is lost is missed soon. */
 	nr = before / PAGE - 3 * MANY;
