@@ -32,10 +32,12 @@ class Row:
     linux: str
     xen: str
     pvh: bool = False
+    cpu: str = ""
 
     def __str__(self) -> str:
-        dom0 = "-pvh" if self.pvh else ""
-        return f"{self.arch}-{self.linux}-{self.xen}{dom0}"
+        dom0 = "pvh" if self.pvh else ""
+        parts = (self.arch, self.linux, self.xen, dom0, self.cpu)
+        return "-".join(part for part in parts if part)
 
     def options(self, common: machine.Options) -> machine.Options:
         """Returns the row's own options."""
@@ -46,6 +48,7 @@ class Row:
             linux=self.linux,
             xen=self.xen,
             pvh=self.pvh,
+            cpu=self.cpu,
         )
 
 
@@ -57,12 +60,14 @@ ROWS = (
     Row("amd64", "6.12", "4.17"),
     Row("amd64", "6.12", "4.20"),
     Row("amd64", "6.12", "4.20", pvh=True),
+    Row("amd64", "6.12", "4.20", pvh=True, cpu="smap"),
     Row("amd64", "7.2", "4.17"),
     Row("amd64", "7.2", "4.20"),
     Row("amd64", "7.2", "4.20", pvh=True),
     Row("arm64", "6.12", "4.17"),
     Row("arm64", "6.12", "4.20-debian"),
     Row("arm64", "6.12", "4.20"),
+    Row("arm64", "6.12", "4.20", cpu="pan"),
     Row("arm64", "7.2", "4.17"),
     Row("arm64", "7.2", "4.20-debian"),
     Row("arm64", "7.2", "4.20"),

@@ -72,6 +72,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
         linux=linux,
         xen=args.xen,
         pvh=args.pvh,
+        cpu=args.cpu,
         kernel=kernel,
         xen_append=args.xen_append,
         append=args.append,
@@ -406,6 +407,13 @@ def _add_machine(
     _add_xen(parser)
     _add_pvh(parser)
     parser.add_argument(
+        "--cpu",
+        choices=sorted({name for item in arch.ALL.values() for name in item.guarded_cpus}),
+        default="",
+        help="a processor that guards user memory from the kernel: smap on amd64 (with "
+        "SMEP and UMIP; takes --pvh), pan on arm64",
+    )
+    parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
     parser.add_argument(
@@ -524,6 +532,7 @@ def _parser() -> argparse.ArgumentParser:
         kernel=None,
         xen="",
         pvh=False,
+        cpu="",
         xen_append="",
         log=None,
     )
@@ -627,7 +636,10 @@ def _parser() -> argparse.ArgumentParser:
         help="time limit of each machine from power-on (600)",
     )
     command.add_argument(
-        "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
+        "row",
+        nargs="*",
+        help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20; -pvh and a processor may "
+        "follow",
     )
 
     command = add(

@@ -714,7 +714,13 @@ class CpioTest(unittest.TestCase):
 class ArchTest(unittest.TestCase):
     """What QEMU is told for each architecture."""
 
-    def command(self, name: str, accel: str = "tcg", pvh: bool = False) -> list[str]:
+    def command(
+        self,
+        name: str,
+        accel: str = "tcg",
+        pvh: bool = False,
+        cpu: str = "",
+    ) -> list[str]:
         """Returns the command line to boot empty files."""
         chosen = arch.ALL[name]
         with tempfile.TemporaryDirectory() as scratch:
@@ -722,7 +728,9 @@ class ArchTest(unittest.TestCase):
             for file in files:
                 file.write_bytes(bytes(3 << 20))
             parts = image.Image(chosen, files[0], files[1], Path(), "1", ())
-            options = machine.Options(arch=chosen, accel=accel, pvh=pvh, append="c,d")
+            options = machine.Options(
+                arch=chosen, accel=accel, pvh=pvh, cpu=cpu, append="c,d"
+            )
             with mock.patch.object(host, "tool", lambda tool: tool):
                 return machine.qemu_command(options, parts, files[2])
 
@@ -749,6 +757,24 @@ class ArchTest(unittest.TestCase):
         self.assertIn("amd-iommu,intremap=on", command)
         with self.assertRaises(Failure):
             self.command("arm64", pvh=True)
+
+    def cpu(self, name: str, cpu: str = "") -> str:
+        """Returns what QEMU is told about the processor."""
+        command = self.command(name, pvh=name == "amd64", cpu=cpu)
+        return command[command.index("-cpu") + 1]
+
+    def test_processors(self) -> None:
+        self.assertEqual(self.cpu("amd64"), "qemu64,+svm,+npt")
+        self.assertRegex(self.cpu("amd64", cpu="smap"), r"^qemu64,.*\+smap,")
+        self.assertEqual(self.cpu("arm64"), "cortex-a57")
+        self.assertEqual(self.cpu("arm64", cpu="pan"), "cortex-a76")
+
+    def test_processors_that_do_not_go_with_the_rest(self) -> None:
+        for name, pvh, cpu in (("amd64", True, "pan"), ("amd64", False, "smap")):
+            with self.assertRaises(Failure) as caught:
+                self.command(name, pvh=pvh, cpu=cpu)
+            self.assertEqual(caught.exception.status, Status.USAGE)
+            self.assertIn(f"--cpu {cpu}", str(caught.exception))
 
     def test_accelerator_of_another_architecture(self) -> None:
         with self.assertRaises(Failure) as caught:
@@ -1114,6 +1140,8 @@ class VersionsTest(unittest.TestCase):
             self.assertIn(row.arch, arch.ALL)
             self.assertIn(row.linux, versions.KERNELS)
             self.assertIn(row.xen, versions.XENS)
+            options = row.options(machine.Options())
+            self.assertIn(options.cpu, ("", *options.arch.guarded_cpus))
 
 
 class MatrixTest(unittest.TestCase):
@@ -1124,6 +1152,11 @@ class MatrixTest(unittest.TestCase):
         self.assertEqual(
             matrix.choose(["arm64-7.2-4.20"]), [matrix.Row("arm64", "7.2", "4.20")]
         )
+        self.assertEqual(
+            matrix.choose(["amd64-6.12-4.20-pvh-smap"]),
+            [matrix.Row("amd64", "6.12", "4.20", pvh=True, cpu="smap")],
+        )
+        self.assertEqual(len({str(row) for row in matrix.ROWS}), len(matrix.ROWS))
         with self.assertRaises(Failure) as caught:
             matrix.choose(["amd64-6.12"])
         for row in matrix.ROWS:
@@ -1378,6 +1411,7 @@ class CommandLineTest(unittest.TestCase):
             ("run", "--log", "/nonexistent/log", "--", "true"),
             ("run", "--kernel", "6.13", "--", "true"),
             ("run", "--xen", "4.13", "--", "true"),
+            ("run", "--cpu", "max", "--", "true"),
             ("matrix", "amd64-6.12"),
             ("fetch", "everything"),
             ("path", "nowhere"),
