@@ -59,6 +59,8 @@ class Options:
     pvh: bool = False
     # What the processor has beside what the architecture's usual one has.
     cpu: str = ""
+    # The size of the kernel's pages; none is the architecture's usual one.
+    pages: str = ""
     # A file to boot instead of that.
     kernel: Path | None = None
     xen_append: str = ""
@@ -117,7 +119,7 @@ def _cpu(options: Options) -> str:
     """Returns the processor that QEMU is told to have."""
     arch = options.arch
     if not options.cpu:
-        return arch.cpus[options.accel]
+        return arch.pages[options.pages] if options.pages else arch.cpus[options.accel]
     if options.cpu not in arch.guarded_cpus:
         raise Failure(
             Status.USAGE,

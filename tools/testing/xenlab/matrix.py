@@ -33,10 +33,11 @@ class Row:
     xen: str
     pvh: bool = False
     cpu: str = ""
+    pages: str = ""
 
     def __str__(self) -> str:
         dom0 = "pvh" if self.pvh else ""
-        parts = (self.arch, self.linux, self.xen, dom0, self.cpu)
+        parts = (self.arch, self.linux, self.xen, dom0, self.cpu, self.pages)
         return "-".join(part for part in parts if part)
 
     def options(self, common: machine.Options) -> machine.Options:
@@ -49,6 +50,7 @@ class Row:
             xen=self.xen,
             pvh=self.pvh,
             cpu=self.cpu,
+            pages=self.pages,
         )
 
 
@@ -68,6 +70,7 @@ ROWS = (
     Row("arm64", "6.12", "4.20-debian"),
     Row("arm64", "6.12", "4.20"),
     Row("arm64", "6.12", "4.20", cpu="pan"),
+    Row("arm64", "6.12", "4.20", pages="16k"),
     Row("arm64", "7.2", "4.17"),
     Row("arm64", "7.2", "4.20-debian"),
     Row("arm64", "7.2", "4.20"),
@@ -148,10 +151,10 @@ def _write(results: Sequence[Result]) -> None:
 
 
 def _test(
-    row: Row, options: machine.Options, built: dict[tuple[str, str], build.Built]
+    row: Row, options: machine.Options, built: dict[tuple[str, str, str], build.Built]
 ) -> suite.Tested:
     """Tests a row; built has the modules of the kernels so far."""
-    kernel = (row.arch, row.linux)
+    kernel = (row.arch, row.linux, row.pages)
     try:
         if kernel not in built:
             built[kernel] = _modules(options)
@@ -175,7 +178,7 @@ def run(
     total = ktap.Counts()
     failures = []
     results: list[Result] = []
-    built: dict[tuple[str, str], build.Built] = {}
+    built: dict[tuple[str, str, str], build.Built] = {}
     try:
         with _fetched_ahead(options, rows):
             for row in rows:

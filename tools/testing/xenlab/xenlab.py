@@ -73,6 +73,7 @@ def _options(args: argparse.Namespace) -> machine.Options:
         xen=args.xen,
         pvh=args.pvh,
         cpu=args.cpu,
+        pages=args.pages,
         kernel=kernel,
         xen_append=args.xen_append,
         append=args.append,
@@ -414,6 +415,12 @@ def _add_machine(
         "SMEP and UMIP; takes --pvh), pan on arm64",
     )
     parser.add_argument(
+        "--pages",
+        choices=sorted({size for item in arch.ALL.values() for size in item.pages}),
+        default="",
+        help="a dom0 kernel of Debian's with larger pages than the usual ones (arm64 only)",
+    )
+    parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
     parser.add_argument(
@@ -533,6 +540,7 @@ def _parser() -> argparse.ArgumentParser:
         xen="",
         pvh=False,
         cpu="",
+        pages="",
         xen_append="",
         log=None,
     )
@@ -638,8 +646,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "row",
         nargs="*",
-        help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20; -pvh and a processor may "
-        "follow",
+        help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20; -pvh, a processor and "
+        "the pages' size may follow",
     )
 
     command = add(

@@ -720,6 +720,7 @@ class ArchTest(unittest.TestCase):
         accel: str = "tcg",
         pvh: bool = False,
         cpu: str = "",
+        pages: str = "",
     ) -> list[str]:
         """Returns the command line to boot empty files."""
         chosen = arch.ALL[name]
@@ -729,7 +730,7 @@ class ArchTest(unittest.TestCase):
                 file.write_bytes(bytes(3 << 20))
             parts = image.Image(chosen, files[0], files[1], Path(), "1", ())
             options = machine.Options(
-                arch=chosen, accel=accel, pvh=pvh, cpu=cpu, append="c,d"
+                arch=chosen, accel=accel, pvh=pvh, cpu=cpu, pages=pages, append="c,d"
             )
             with mock.patch.object(host, "tool", lambda tool: tool):
                 return machine.qemu_command(options, parts, files[2])
@@ -758,9 +759,9 @@ class ArchTest(unittest.TestCase):
         with self.assertRaises(Failure):
             self.command("arm64", pvh=True)
 
-    def cpu(self, name: str, cpu: str = "") -> str:
+    def cpu(self, name: str, cpu: str = "", pages: str = "") -> str:
         """Returns what QEMU is told about the processor."""
-        command = self.command(name, pvh=name == "amd64", cpu=cpu)
+        command = self.command(name, pvh=name == "amd64", cpu=cpu, pages=pages)
         return command[command.index("-cpu") + 1]
 
     def test_processors(self) -> None:
@@ -768,6 +769,8 @@ class ArchTest(unittest.TestCase):
         self.assertRegex(self.cpu("amd64", cpu="smap"), r"^qemu64,.*\+smap,")
         self.assertEqual(self.cpu("arm64"), "cortex-a57")
         self.assertEqual(self.cpu("arm64", cpu="pan"), "cortex-a76")
+        # One that has such pages.
+        self.assertEqual(self.cpu("arm64", pages="16k"), "cortex-a76")
 
     def test_processors_that_do_not_go_with_the_rest(self) -> None:
         for name, pvh, cpu in (("amd64", True, "pan"), ("amd64", False, "smap")):
@@ -1106,16 +1109,20 @@ class SuiteTest(unittest.TestCase):
             (arch.ARM64, False, False, f"ours-arm64-no-device-models {auto}"),
             (arch.ARM64, False, True, auto),
         ):
+            pages = "16k" if built else ""
             with tempfile.TemporaryDirectory() as scratch:
                 tree = Path(scratch)
                 (tree / "boot").mkdir()
                 (tree / "boot/vmlinuz-6.1.0-56-some").touch()
-                options = machine.Options(arch=chosen, xen="4.20", pvh=pvh)
+                options = machine.Options(arch=chosen, xen="4.20", pvh=pvh, pages=pages)
                 trees = fetch.Trees(chosen, tree, tree, tree if built else None)
                 name = f"ours-{chosen.name}"
                 self.assertEqual(
                     suite.skip_lists(options, trees),
-                    [name, f"{name}-linux-6.1", *more.split(), f"{name}-4.20"],
+                    [
+                        *(name, f"{name}-linux-6.1", *more.split(), f"{name}-4.20"),
+                        *((f"{name}-16k",) if pages else ()),
+                    ],
                 )
 
 
@@ -1135,12 +1142,35 @@ class VersionsTest(unittest.TestCase):
         self.assertIn("make", versions.kernel("7.2", arch.ARM64).packages)
         self.assertEqual(versions.kernel("6.12", arch.AMD64).suite, "-backports")
 
+    def test_image_and_headers_have_pages_of_one_size(self) -> None:
+        usual, large = (
+            versions.kernel("6.12", arch.ARM64, pages).packages for pages in ("", "16k")
+        )
+        self.assertEqual(usual, ("linux-image-arm64:arm64", "linux-headers-arm64:arm64"))
+        self.assertEqual(
+            large, ("linux-image-arm64-16k:arm64", "linux-headers-arm64-16k:arm64")
+        )
+
+    def test_pages_that_no_kernel_has(self) -> None:
+        for chosen, version, advice in (
+            (arch.AMD64, "", "leave it out"),
+            (arch.ARM64, "6.1", "choose 6.12 or 7.2"),
+        ):
+            options = machine.Options(arch=chosen, linux=version, pages="16k")
+            with mock.patch.object(fetch, "tree") as fetched:
+                with self.assertRaises(Failure) as caught:
+                    versions.trees(options)
+            self.assertEqual(caught.exception.status, Status.USAGE)
+            self.assertIn(advice, str(caught.exception))
+            fetched.assert_not_called()
+
     def test_each_row_can_be_chosen(self) -> None:
         for row in matrix.ROWS:
             self.assertIn(row.arch, arch.ALL)
             self.assertIn(row.linux, versions.KERNELS)
             self.assertIn(row.xen, versions.XENS)
             options = row.options(machine.Options())
+            versions.check_pages(options)
             self.assertIn(options.cpu, ("", *options.arch.guarded_cpus))
 
 
@@ -1153,8 +1183,11 @@ class MatrixTest(unittest.TestCase):
             matrix.choose(["arm64-7.2-4.20"]), [matrix.Row("arm64", "7.2", "4.20")]
         )
         self.assertEqual(
-            matrix.choose(["amd64-6.12-4.20-pvh-smap"]),
-            [matrix.Row("amd64", "6.12", "4.20", pvh=True, cpu="smap")],
+            matrix.choose(["amd64-6.12-4.20-pvh-smap", "arm64-6.12-4.20-16k"]),
+            [
+                matrix.Row("amd64", "6.12", "4.20", pvh=True, cpu="smap"),
+                matrix.Row("arm64", "6.12", "4.20", pages="16k"),
+            ],
         )
         self.assertEqual(len({str(row) for row in matrix.ROWS}), len(matrix.ROWS))
         with self.assertRaises(Failure) as caught:
@@ -1412,6 +1445,8 @@ class CommandLineTest(unittest.TestCase):
             ("run", "--kernel", "6.13", "--", "true"),
             ("run", "--xen", "4.13", "--", "true"),
             ("run", "--cpu", "max", "--", "true"),
+            ("run", "--pages", "16k", "--", "true"),
+            ("run", "--arch", "arm64", "--pages", "8k", "--", "true"),
             ("matrix", "amd64-6.12"),
             ("fetch", "everything"),
             ("path", "nowhere"),
