@@ -86,6 +86,11 @@ class Architecture:
     machine: str
     # By accelerator.
     cpus: Mapping[str, str]
+    # Other ones, by what they have that guards user memory from the kernel.
+    guarded_cpus: Mapping[str, str]
+    # By the size of the pages that the kernels beside the usual one have: a processor
+    # that has such pages.
+    pages: Mapping[str, str]
     # More of QEMU's options.
     options: tuple[str, ...]
     # And for a PVH dom0, which Xen starts only where there is an IOMMU; none: there
@@ -112,6 +117,12 @@ AMD64 = Architecture(
     qemu="qemu-system-x86_64",
     machine="q35",
     cpus={"tcg": "qemu64,+svm,+npt", SINGLE_THREAD: "qemu64,+svm,+npt", "kvm": "host"},
+    # QEMU's own processors with SMAP have what a PVH dom0 does not boot with: EPYC and
+    # max make Xen idle by an MWAIT with a hint, which QEMU refuses, and Xen and QEMU
+    # differ about RDTSCP. With XSAVE, which PKU takes, Linux warns that Xen gives another
+    # size of what is saved.
+    guarded_cpus={"smap": "qemu64,+svm,+npt,+smap,+smep,+umip"},
+    pages={},
     options=("-no-reboot",),
     # dom0's addresses are not the machine's, but for a device behind the IOMMU.
     pvh_options=(
@@ -137,6 +148,8 @@ ARM64 = Architecture(
     machine="virt,virtualization=on,gic-version=3",
     # It has 32-bit user space.
     cpus={"tcg": "cortex-a57", SINGLE_THREAD: "cortex-a57"},
+    guarded_cpus={"pan": "cortex-a76"},
+    pages={"16k": "cortex-a76"},
     options=(),
     pvh_options=(),
     # Xen masks a vCPU's timer when it has expired for one that does not run. If by then

@@ -132,12 +132,17 @@ def _finish_source(tree: Path) -> None:
 # point releases vanish from mirrors. The kernel image and its headers must be
 # of one version, and so must Xen, its libraries and their headers: each of
 # these is one tree.
-def linux(arch: Architecture) -> Spec:
-    """Returns what the kernel is in, with what builds modules for it here."""
-    foreign = "" if arch is HOST else f":{arch.name}"
+def linux(arch: Architecture, pages: str = "") -> Spec:
+    """Returns what the kernel is in, with what builds modules for it here.
+
+    pages is the size of its pages, where that is not the architecture's usual one.
+    """
+    name = f"{arch.name}-{pages}" if pages else arch.name
+    if arch is not HOST:
+        name += f":{arch.name}"
     return Spec(
         "linux",
-        (f"linux-image-{arch.name}{foreign}", f"linux-headers-{arch.name}{foreign}"),
+        (f"linux-image-{name}", f"linux-headers-{name}"),
         _finish_linux,
         architecture=arch.name,
         for_host=True,

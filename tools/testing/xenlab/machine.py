@@ -57,6 +57,10 @@ class Options:
     xen: str = ""
     # dom0 is PVH in place of what the architecture's dom0 else is.
     pvh: bool = False
+    # What the processor has beside what the architecture's usual one has.
+    cpu: str = ""
+    # The size of the kernel's pages; none is the architecture's usual one.
+    pages: str = ""
     # A file to boot instead of that.
     kernel: Path | None = None
     xen_append: str = ""
@@ -119,6 +123,25 @@ def _drive(disk: Path) -> str:
     return f"file={escape(str(disk))},format=raw,if=virtio"
 
 
+def _cpu(options: Options) -> str:
+    """Returns the processor that QEMU is told to have."""
+    arch = options.arch
+    if not options.cpu:
+        return arch.pages[options.pages] if options.pages else arch.cpus[options.accel]
+    if options.cpu not in arch.guarded_cpus:
+        raise Failure(
+            Status.USAGE,
+            f"--cpu {options.cpu} does not go with --arch {arch.name}: "
+            f"choose {' or '.join(arch.guarded_cpus)}",
+        )
+    if not options.auto_translated:
+        raise Failure(
+            Status.USAGE,
+            f"--cpu {options.cpu} ends a PV dom0 early: add --pvh",
+        )
+    return arch.guarded_cpus[options.cpu]
+
+
 def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[str]:
     """Returns the QEMU command line, but for its serial port and its channels."""
     arch = options.arch
@@ -152,7 +175,7 @@ def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[st
         host.tool(arch.qemu),
         *("-accel", ACCELERATORS[options.accel]),
         *("-machine", arch.machine),
-        *("-cpu", arch.cpus[options.accel]),
+        *("-cpu", _cpu(options)),
         *("-m", str(OTHER_MEMORY + options.memory)),
         *("-smp", str(processors)),
         *(("-icount", "shift=0,sleep=off") if options.counted else ()),

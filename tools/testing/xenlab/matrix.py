@@ -32,10 +32,13 @@ class Row:
     linux: str
     xen: str
     pvh: bool = False
+    cpu: str = ""
+    pages: str = ""
 
     def __str__(self) -> str:
-        dom0 = "-pvh" if self.pvh else ""
-        return f"{self.arch}-{self.linux}-{self.xen}{dom0}"
+        dom0 = "pvh" if self.pvh else ""
+        parts = (self.arch, self.linux, self.xen, dom0, self.cpu, self.pages)
+        return "-".join(part for part in parts if part)
 
     def options(self, common: machine.Options) -> machine.Options:
         """Returns the row's own options."""
@@ -46,6 +49,8 @@ class Row:
             linux=self.linux,
             xen=self.xen,
             pvh=self.pvh,
+            cpu=self.cpu,
+            pages=self.pages,
         )
 
 
@@ -56,11 +61,16 @@ ROWS = (
     Row("amd64", "6.1", "4.20"),
     Row("amd64", "6.12", "4.17"),
     Row("amd64", "6.12", "4.20"),
+    Row("amd64", "6.12", "4.20", pvh=True),
+    Row("amd64", "6.12", "4.20", pvh=True, cpu="smap"),
     Row("amd64", "7.2", "4.17"),
     Row("amd64", "7.2", "4.20"),
+    Row("amd64", "7.2", "4.20", pvh=True),
     Row("arm64", "6.12", "4.17"),
     Row("arm64", "6.12", "4.20-debian"),
     Row("arm64", "6.12", "4.20"),
+    Row("arm64", "6.12", "4.20", cpu="pan"),
+    Row("arm64", "6.12", "4.20", pages="16k"),
     Row("arm64", "7.2", "4.17"),
     Row("arm64", "7.2", "4.20-debian"),
     Row("arm64", "7.2", "4.20"),
@@ -141,10 +151,10 @@ def _write(results: Sequence[Result]) -> None:
 
 
 def _test(
-    row: Row, options: machine.Options, built: dict[tuple[str, str], build.Built]
+    row: Row, options: machine.Options, built: dict[tuple[str, str, str], build.Built]
 ) -> suite.Tested:
     """Tests a row; built has the modules of the kernels so far."""
-    kernel = (row.arch, row.linux)
+    kernel = (row.arch, row.linux, row.pages)
     try:
         if kernel not in built:
             built[kernel] = _modules(options)
@@ -168,7 +178,7 @@ def run(
     total = ktap.Counts()
     failures = []
     results: list[Result] = []
-    built: dict[tuple[str, str], build.Built] = {}
+    built: dict[tuple[str, str, str], build.Built] = {}
     try:
         with _fetched_ahead(options, rows):
             for row in rows:

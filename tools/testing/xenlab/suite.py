@@ -162,6 +162,8 @@ def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
     found.append(f"{options.driver}-{dom0}")
     if options.xen:
         found.append(f"{name}-{options.xen}")
+    if options.pages:
+        found.append(f"{name}-{options.pages}")
     return found
 
 

@@ -21,10 +21,12 @@ class Release:
     more: str = ""
     # Its tools, which build modules, do not run on this host.
     needs_root: bool = False
+    # It has kernels with larger pages, too.
+    large_pages: bool = True
 
 
 KERNELS: Mapping[str, Release] = {
-    "6.1": Release("bookworm"),
+    "6.1": Release("bookworm", large_pages=False),
     "6.12": Release("bookworm", more="-backports"),
     "7.2": Release("sid", needs_root=True),
 }
@@ -50,10 +52,10 @@ ROOT = (
 )
 
 
-def kernel(version: str, arch: Architecture) -> fetch.Spec:
+def kernel(version: str, arch: Architecture, pages: str = "") -> fetch.Spec:
     """Returns what a version of the kernel is in."""
     release = KERNELS[version]
-    spec = fetch.linux(arch)
+    spec = fetch.linux(arch, pages)
     more = ROOT if release.needs_root else ()
     return replace(spec, packages=(*spec.packages, *more), suite=release.more)
 
@@ -68,11 +70,31 @@ def check(version: str, found: str, release: Release) -> None:
         )
 
 
-def _linux(version: str, arch: Architecture) -> Path:
+def _linux(version: str, arch: Architecture, pages: str) -> Path:
+    if not version:
+        return fetch.tree(fetch.linux(arch, pages))
     release = KERNELS[version]
-    tree = fetch.tree(kernel(version, arch), release.name)
+    tree = fetch.tree(kernel(version, arch, pages), release.name)
     check(version, fetch.kernel_version(tree), release)
     return tree
+
+
+def check_pages(options: machine.Options) -> None:
+    """Fails where there is no kernel with pages of the size that was chosen."""
+    arch, pages, version = options.arch, options.pages, options.linux
+    if pages and pages not in arch.pages:
+        raise Failure(
+            Status.USAGE,
+            f"--pages {pages} does not go with --arch {arch.name}, where pages have one "
+            "size: leave it out",
+        )
+    if pages and version and not KERNELS[version].large_pages:
+        having = " or ".join(name for name, item in KERNELS.items() if item.large_pages)
+        raise Failure(
+            Status.USAGE,
+            f"--pages {pages} does not go with --kernel {version}, of which Debian has no "
+            f"such kernel: choose {having}",
+        )
 
 
 def xen_release(version: str) -> str | None:
@@ -86,10 +108,9 @@ def trees(options: machine.Options, built: Path | None = None) -> fetch.Trees:
     A kernel that was built here takes the place of Debian's.
     Where Debian's newest Xen has no device models, the one that is run is built here.
     """
+    check_pages(options)
     arch, version, xen = options.arch, options.linux, options.xen
-    linux = built
-    if linux is None:
-        linux = _linux(version, arch) if version else fetch.tree(fetch.linux(arch))
+    linux = built or _linux(version, arch, options.pages)
     found = fetch.Trees(
         arch,
         linux,

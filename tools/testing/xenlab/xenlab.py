@@ -75,6 +75,8 @@ def _options(args: argparse.Namespace) -> machine.Options:
         linux=linux,
         xen=args.xen,
         pvh=args.pvh,
+        cpu=args.cpu,
+        pages=args.pages,
         kernel=kernel,
         xen_append=args.xen_append,
         append=args.append,
@@ -418,6 +420,19 @@ def _add_machine(
     _add_xen(parser)
     _add_pvh(parser)
     parser.add_argument(
+        "--cpu",
+        choices=sorted({name for item in arch.ALL.values() for name in item.guarded_cpus}),
+        default="",
+        help="a processor that guards user memory from the kernel: smap on amd64 (with "
+        "SMEP and UMIP; takes --pvh), pan on arm64",
+    )
+    parser.add_argument(
+        "--pages",
+        choices=sorted({size for item in arch.ALL.values() for size in item.pages}),
+        default="",
+        help="a dom0 kernel of Debian's with larger pages than the usual ones (arm64 only)",
+    )
+    parser.add_argument(
         "--xen-append", default="", metavar="STRING", help="more options for Xen"
     )
     parser.add_argument(
@@ -545,6 +560,8 @@ def _parser() -> argparse.ArgumentParser:
         kernel=None,
         xen="",
         pvh=False,
+        cpu="",
+        pages="",
         xen_append="",
         log=None,
     )
@@ -653,7 +670,10 @@ def _parser() -> argparse.ArgumentParser:
         help="time limit of each machine from power-on (3600)",
     )
     command.add_argument(
-        "row", nargs="*", help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20"
+        "row",
+        nargs="*",
+        help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20; -pvh, a processor and "
+        "the pages' size may follow",
     )
 
     command = add(

@@ -724,7 +724,14 @@ class CpioTest(unittest.TestCase):
 class ArchTest(unittest.TestCase):
     """What QEMU is told for each architecture."""
 
-    def command(self, name: str, accel: str = "tcg", pvh: bool = False) -> list[str]:
+    def command(
+        self,
+        name: str,
+        accel: str = "tcg",
+        pvh: bool = False,
+        cpu: str = "",
+        pages: str = "",
+    ) -> list[str]:
         """Returns the command line to boot empty files."""
         chosen = arch.ALL[name]
         with tempfile.TemporaryDirectory() as scratch:
@@ -732,7 +739,9 @@ class ArchTest(unittest.TestCase):
             for file in files:
                 file.write_bytes(bytes(3 << 20))
             parts = image.Image(chosen, files[0], files[1], Path(), "1", ())
-            options = machine.Options(arch=chosen, accel=accel, pvh=pvh, append="c,d")
+            options = machine.Options(
+                arch=chosen, accel=accel, pvh=pvh, cpu=cpu, pages=pages, append="c,d"
+            )
             with mock.patch.object(host, "tool", lambda tool: tool):
                 return machine.qemu_command(options, parts, files[2])
 
@@ -759,6 +768,26 @@ class ArchTest(unittest.TestCase):
         self.assertIn("amd-iommu,intremap=on", command)
         with self.assertRaises(Failure):
             self.command("arm64", pvh=True)
+
+    def cpu(self, name: str, cpu: str = "", pages: str = "") -> str:
+        """Returns what QEMU is told about the processor."""
+        command = self.command(name, pvh=name == "amd64", cpu=cpu, pages=pages)
+        return command[command.index("-cpu") + 1]
+
+    def test_processors(self) -> None:
+        self.assertEqual(self.cpu("amd64"), "qemu64,+svm,+npt")
+        self.assertRegex(self.cpu("amd64", cpu="smap"), r"^qemu64,.*\+smap,")
+        self.assertEqual(self.cpu("arm64"), "cortex-a57")
+        self.assertEqual(self.cpu("arm64", cpu="pan"), "cortex-a76")
+        # One that has such pages.
+        self.assertEqual(self.cpu("arm64", pages="16k"), "cortex-a76")
+
+    def test_processors_that_do_not_go_with_the_rest(self) -> None:
+        for name, pvh, cpu in (("amd64", True, "pan"), ("amd64", False, "smap")):
+            with self.assertRaises(Failure) as caught:
+                self.command(name, pvh=pvh, cpu=cpu)
+            self.assertEqual(caught.exception.status, Status.USAGE)
+            self.assertIn(f"--cpu {cpu}", str(caught.exception))
 
     def test_accelerator_of_another_architecture(self) -> None:
         with self.assertRaises(Failure) as caught:
@@ -1465,16 +1494,20 @@ TEST_F_TIMEOUT(plain, b, 60)
             (arch.ARM64, False, False, f"ours-arm64-no-device-models {auto}"),
             (arch.ARM64, False, True, auto),
         ):
+            pages = "16k" if built else ""
             with tempfile.TemporaryDirectory() as scratch:
                 tree = Path(scratch)
                 (tree / "boot").mkdir()
                 (tree / "boot/vmlinuz-6.1.0-56-some").touch()
-                options = machine.Options(arch=chosen, xen="4.20", pvh=pvh)
+                options = machine.Options(arch=chosen, xen="4.20", pvh=pvh, pages=pages)
                 trees = fetch.Trees(chosen, tree, tree, tree if built else None)
                 name = f"ours-{chosen.name}"
                 self.assertEqual(
                     suite.skip_lists(options, trees),
-                    [name, f"{name}-linux-6.1", *more.split(), f"{name}-4.20"],
+                    [
+                        *(name, f"{name}-linux-6.1", *more.split(), f"{name}-4.20"),
+                        *((f"{name}-16k",) if pages else ()),
+                    ],
                 )
 
 
@@ -1494,11 +1527,36 @@ class VersionsTest(unittest.TestCase):
         self.assertIn("make", versions.kernel("7.2", arch.ARM64).packages)
         self.assertEqual(versions.kernel("6.12", arch.AMD64).suite, "-backports")
 
+    def test_image_and_headers_have_pages_of_one_size(self) -> None:
+        usual, large = (
+            versions.kernel("6.12", arch.ARM64, pages).packages for pages in ("", "16k")
+        )
+        self.assertEqual(usual, ("linux-image-arm64:arm64", "linux-headers-arm64:arm64"))
+        self.assertEqual(
+            large, ("linux-image-arm64-16k:arm64", "linux-headers-arm64-16k:arm64")
+        )
+
+    def test_pages_that_no_kernel_has(self) -> None:
+        for chosen, version, advice in (
+            (arch.AMD64, "", "leave it out"),
+            (arch.ARM64, "6.1", "choose 6.12 or 7.2"),
+        ):
+            options = machine.Options(arch=chosen, linux=version, pages="16k")
+            with mock.patch.object(fetch, "tree") as fetched:
+                with self.assertRaises(Failure) as caught:
+                    versions.trees(options)
+            self.assertEqual(caught.exception.status, Status.USAGE)
+            self.assertIn(advice, str(caught.exception))
+            fetched.assert_not_called()
+
     def test_each_row_can_be_chosen(self) -> None:
         for row in matrix.ROWS:
             self.assertIn(row.arch, arch.ALL)
             self.assertIn(row.linux, versions.KERNELS)
             self.assertIn(row.xen, versions.XENS)
+            options = row.options(machine.Options())
+            versions.check_pages(options)
+            self.assertIn(options.cpu, ("", *options.arch.guarded_cpus))
 
 
 class MatrixTest(unittest.TestCase):
@@ -1509,6 +1567,14 @@ class MatrixTest(unittest.TestCase):
         self.assertEqual(
             matrix.choose(["arm64-7.2-4.20"]), [matrix.Row("arm64", "7.2", "4.20")]
         )
+        self.assertEqual(
+            matrix.choose(["amd64-6.12-4.20-pvh-smap", "arm64-6.12-4.20-16k"]),
+            [
+                matrix.Row("amd64", "6.12", "4.20", pvh=True, cpu="smap"),
+                matrix.Row("arm64", "6.12", "4.20", pages="16k"),
+            ],
+        )
+        self.assertEqual(len({str(row) for row in matrix.ROWS}), len(matrix.ROWS))
         with self.assertRaises(Failure) as caught:
             matrix.choose(["amd64-6.12"])
         for row in matrix.ROWS:
@@ -1938,6 +2004,9 @@ class CommandLineTest(unittest.TestCase):
             ("run", "--log", "/nonexistent/log", "--", "true"),
             ("run", "--kernel", "6.13", "--", "true"),
             ("run", "--xen", "4.13", "--", "true"),
+            ("run", "--cpu", "max", "--", "true"),
+            ("run", "--pages", "16k", "--", "true"),
+            ("run", "--arch", "arm64", "--pages", "8k", "--", "true"),
             ("matrix", "amd64-6.12"),
             ("fetch", "everything"),
             ("path", "nowhere"),

@@ -29,7 +29,6 @@
 #include "domain.h"
 #include "requests.h"
 
-#define PAGE		XC_PAGE_SIZE
 #define VCPUS		3
 
 /* The most frames that a domain is given, and that are mapped. */
@@ -102,7 +101,7 @@ static char *counts;
 
 static uint64_t *calls_by(unsigned int process)
 {
-	return (uint64_t *)(counts + process * PAGE);
+	return (uint64_t *)(counts + process * XC_PAGE_SIZE);
 }
 
 static int result(int ret)
@@ -208,7 +207,7 @@ static int mark_dirty(void)
  */
 static int set_up_place(void)
 {
-	size_t room = 2 * (size_t)MOST_FRAMES * PAGE;
+	size_t room = 2 * (size_t)MOST_FRAMES * XC_PAGE_SIZE;
 	char *found = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			   -1, 0);
 
@@ -223,14 +222,14 @@ static int set_up_place(void)
 
 static int make_mapping(void)
 {
-	addr = mmap(place, (size_t)nr_frames * PAGE, PROT_READ | PROT_WRITE,
+	addr = mmap(place, (size_t)nr_frames * XC_PAGE_SIZE, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
 	return addr == MAP_FAILED ? -errno : 0;
 }
 
 static int end_mapping(void)
 {
-	return result(munmap(addr, (size_t)nr_frames * PAGE));
+	return result(munmap(addr, (size_t)nr_frames * XC_PAGE_SIZE));
 }
 
 static int map_frames(void)
@@ -281,13 +280,13 @@ static int map_grants(void)
 
 static int make_buffer(void)
 {
-	addr = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, hypercall_fd, 0);
+	addr = mmap(NULL, XC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, hypercall_fd, 0);
 	return addr == MAP_FAILED ? -errno : 0;
 }
 
 static int end_buffer(void)
 {
-	return result(munmap(addr, PAGE));
+	return result(munmap(addr, XC_PAGE_SIZE));
 }
 
 static int timed(step step, uint64_t *ticks)
@@ -598,7 +597,7 @@ static void measure_all_throughput(void)
 		{},
 	};
 
-	counts = mmap(NULL, MOST_PROCESSES * PAGE, PROT_READ | PROT_WRITE,
+	counts = mmap(NULL, MOST_PROCESSES * XC_PAGE_SIZE, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check("shared memory", counts == MAP_FAILED ? -errno : 0);
 	for (unsigned int processes = 1; processes <= MOST_PROCESSES; processes *= 2) {

@@ -20,7 +20,6 @@
 #include "domain.h"
 #include "requests.h"
 
-#define PAGE		XC_PAGE_SIZE
 #define TRACING		"/sys/kernel/tracing/"
 #define EVENTS		TRACING "events/kmem/"
 
@@ -146,7 +145,7 @@ static bool is_page_itself(const char *line)
 static void account(const char *line)
 {
 	if (strstr(line, "mm_page_alloc:") && is_page_itself(line))
-		add(field(line, "pfn=", 0), (unsigned long)PAGE << field(line, "order=", 10));
+		add(field(line, "pfn=", 0), PAGE << field(line, "order=", 10));
 	else if (strstr(line, "mm_page_free:"))
 		drop(field(line, "pfn=", 0));
 	else if (strstr(line, "bytes_alloc="))
@@ -195,13 +194,14 @@ static int close_fresh(void)
 
 static int make_mapping(void)
 {
-	addr = mmap(NULL, (size_t)nr_frames * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	addr = mmap(NULL, (size_t)nr_frames * XC_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED, fd, 0);
 	return addr == MAP_FAILED ? -errno : 0;
 }
 
 static int end_mapping(void)
 {
-	return munmap(addr, (size_t)nr_frames * PAGE);
+	return munmap(addr, (size_t)nr_frames * XC_PAGE_SIZE);
 }
 
 static int make_buffer(void)

@@ -20,7 +20,6 @@
 #include "domain.h"
 #include "requests.h"
 
-#define PAGE 4096UL
 #define FRAMES 16
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -438,7 +437,7 @@ static void dm_ops(void)
 	static const size_t sizes[] = {
 		0, 1, 4, 7, 8, 11, 12, 13, 64, 4095, 4096, 4097, 1UL << 32, -1UL,
 	};
-	static const size_t offsets[] = { 0, 1, 8, PAGE - 12, PAGE - 8, PAGE - 1 };
+	const size_t offsets[] = { 0, 1, 8, PAGE - 12, PAGE - 8, PAGE - 1 };
 
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
 		for (size_t o = 0; o < ARRAY_SIZE(offsets); o++) {

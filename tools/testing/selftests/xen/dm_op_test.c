@@ -289,7 +289,7 @@ TEST_F(dm_op, buffer_in_read_only_memory)
 	EXPECT_EQ(0, self->op->vcpus);
 
 	/* However large: the driver may do otherwise with large ones. */
-	self->bufs[1].size = self->page;
+	self->bufs[1].size = self->max_size;
 	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));
 	self->bufs[1].size = 1;
 	EXPECT_EQ(-EFAULT, dm_op(self->fd, self->dom, 2, self->bufs));

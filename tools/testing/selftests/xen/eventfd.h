@@ -99,12 +99,11 @@ static inline int shell_create(void)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	int dom = domain_create(DOMAIN_PVH, VCPUS);
-	xen_pfn_t frames[FRAMES];
 	int ret = dom;
 
 	if (dom > 0)
 		ret = xc_domain_max_vcpus(xch, dom, VCPUS) ? -errno :
-			domain_populate(dom, FRAMES, frames);
+			populate(dom);
 	xc_interface_close(xch);
 	return ret ?: dom;
 }

@@ -29,8 +29,8 @@ struct memory {
 	union argument arg;
 	char between[64];
 	struct privcmd_mmap_entry entry;
-	xen_pfn_t frames[PAGES];
-	int err[PAGES];
+	xen_pfn_t frames[PAGES * MOST_FRAMES_PER_PAGE];
+	int err[PAGES * MOST_FRAMES_PER_PAGE];
 	struct privcmd_dm_op_buf buf;
 	struct nr_vcpus_op op;
 	char after[64];
@@ -217,29 +217,32 @@ static void runs(void)
 	};
 }
 
-static void batch(void)
+static void batch_of(const xen_pfn_t *pages)
 {
-	for (int i = 0; i < PAGES; i++)
-		memory->frames[i] = i;
+	frames_of(pages, PAGES, memory->frames);
 	memory->arg.batch = (struct privcmd_mmapbatch) {
-		.num = PAGES,
+		.num = PAGES * FRAMES_PER_PAGE,
 		.dom = target.dom,
 		.addr = (uintptr_t)MAP_ADDRESS,
 		.arr = memory->frames,
 	};
 }
 
-static void batch_with_error(void)
+static void batch(void)
 {
-	batch();
-	memory->frames[1] = NO_FRAME;
+	batch_of((xen_pfn_t[PAGES]) { 0, 1, 2, 3 });
 }
 
-static void batch_v2(void)
+static void batch_with_error(void)
 {
-	batch();
+	batch_of((xen_pfn_t[PAGES]) { 0, NO_FRAME, 2, 3 });
+}
+
+static void batch_v2_of(const xen_pfn_t *pages)
+{
+	batch_of(pages);
 	memory->arg.batch_v2 = (struct privcmd_mmapbatch_v2) {
-		.num = PAGES,
+		.num = PAGES * FRAMES_PER_PAGE,
 		.dom = target.dom,
 		.addr = (uintptr_t)MAP_ADDRESS,
 		.arr = memory->frames,
@@ -247,10 +250,14 @@ static void batch_v2(void)
 	};
 }
 
+static void batch_v2(void)
+{
+	batch_v2_of((xen_pfn_t[PAGES]) { 0, 1, 2, 3 });
+}
+
 static void batch_v2_with_error(void)
 {
-	batch_v2();
-	memory->frames[1] = NO_FRAME;
+	batch_v2_of((xen_pfn_t[PAGES]) { 0, NO_FRAME, 2, 3 });
 }
 
 static void grants(void)
@@ -258,7 +265,7 @@ static void grants(void)
 	memory->arg.resource = (struct privcmd_mmap_resource) {
 		.dom = target.dom,
 		.type = XENMEM_resource_grant_table,
-		.num = PAGES,
+		.num = PAGES * FRAMES_PER_PAGE,
 		.addr = (uintptr_t)MAP_ADDRESS,
 	};
 }

@@ -13,12 +13,13 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define PAGE		XC_PAGE_SIZE
-
-/* The memory of the domains here, in pages; their frames' numbers are below it. */
+/*
+ * The memory of the domains here, in pages; their numbers are below it.  Page N has
+ * the frames from N * FRAMES_PER_PAGE on, and a mapping's page shows all of them.
+ */
 #define FRAMES		16
 
-/* The number of no frame: of no machine, and of no domain. */
+/* The number of no page or frame: of no machine, and of no domain. */
 #define NO_FRAME	0xfffffffUL
 
 /* More than a page table entry of x86 holds; the low bits are those of real ones. */
@@ -113,17 +114,55 @@ static inline int map_batch_v2(int fd, domid_t dom, const void *addr,
 	return const_request(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &arg, sizeof(arg));
 }
 
-/* Frames that all exist, from the first one on. */
+/* The frames of pages. */
+static inline void frames_of(const xen_pfn_t *pages, unsigned int num, xen_pfn_t *frames)
+{
+	for (size_t i = 0; i < num * FRAMES_PER_PAGE; i++)
+		frames[i] = pages[i / FRAMES_PER_PAGE] * FRAMES_PER_PAGE + i % FRAMES_PER_PAGE;
+}
+
+/* What became of pages, by what became of their frames: of one page's all the same. */
+static inline int errors_of(const int *frames, unsigned int num, int *pages)
+{
+	for (size_t i = 0; i < num * FRAMES_PER_PAGE; i++) {
+		if (i % FRAMES_PER_PAGE == 0)
+			pages[i / FRAMES_PER_PAGE] = frames[i];
+		if (pages[i / FRAMES_PER_PAGE] == frames[i])
+			continue;
+		fprintf(stderr, "# frame %zu has error %d, its page's first one %d\n", i,
+			frames[i], pages[i / FRAMES_PER_PAGE]);
+		return MEMORY_CHANGED;
+	}
+	return 0;
+}
+
+static inline int map_pages(int fd, domid_t dom, const void *addr, unsigned int num,
+			    const xen_pfn_t *pages, int *err)
+{
+	size_t nr = num * FRAMES_PER_PAGE;
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int *errors = calloc(nr, sizeof(*errors));
+	int ret;
+
+	frames_of(pages, num, frames);
+	ret = map_batch_v2(fd, dom, addr, nr, frames, errors) ?:
+	      errors_of(errors, num, err);
+	free(frames);
+	free(errors);
+	return ret;
+}
+
+/* Pages that all exist, from the first one on. */
 static inline int map_frames(int fd, domid_t dom, const void *addr,
 			     xen_pfn_t first, unsigned int num)
 {
-	xen_pfn_t frames[FRAMES];
+	xen_pfn_t pages[FRAMES];
 	int err[FRAMES] = {};
 	int ret;
 
 	for (unsigned int i = 0; i < num; i++)
-		frames[i] = first + i;
-	ret = map_batch_v2(fd, dom, addr, num, frames, err);
+		pages[i] = first + i;
+	ret = map_pages(fd, dom, addr, num, pages, err);
 	for (unsigned int i = 0; !ret && i < num; i++)
 		ret = err[i];
 	return ret;
@@ -134,7 +173,7 @@ static inline int map_resource(int fd, struct privcmd_mmap_resource arg)
 	return const_request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg, sizeof(arg));
 }
 
-/* Frames of a domain's grant table. */
+/* Pages of a domain's grant table. */
 static inline int map_grants(int fd, domid_t dom, const void *addr, __u32 first,
 			     __u64 num)
 {
@@ -142,8 +181,8 @@ static inline int map_grants(int fd, domid_t dom, const void *addr, __u32 first,
 		.dom = dom,
 		.type = XENMEM_resource_grant_table,
 		.id = XENMEM_resource_grant_table_id_shared,
-		.idx = first,
-		.num = num,
+		.idx = first * FRAMES_PER_PAGE,
+		.num = num * FRAMES_PER_PAGE,
 		.addr = (uintptr_t)addr,
 	});
 }
@@ -247,25 +286,37 @@ static inline void store(void *addr, __u64 value)
 	__atomic_store_n((__u64 *)addr, value, __ATOMIC_SEQ_CST);
 }
 
+/* What is written into a frame of a page. */
+static inline __u64 numbered(__u64 page, size_t frame)
+{
+	return page | (__u64)frame << 32;
+}
+
 /* Writes a number into each page that tells it from the others. */
 static inline void number_pages(char *start, size_t pages)
 {
 	for (size_t i = 0; i < pages; i++)
-		store(start + i * PAGE, i);
+		for (size_t frame = 0; frame < FRAMES_PER_PAGE; frame++)
+			store(start + i * PAGE + frame * XC_PAGE_SIZE, numbered(i, frame));
 }
 
-/* The number that was written into a page. */
+/* The number that was written into a page, all of whose frames are at their places. */
 static inline __u64 number_of(const char *page)
 {
-	return load(page);
+	__u64 number = load(page);
+
+	for (size_t frame = 1; frame < FRAMES_PER_PAGE; frame++)
+		if (load(page + frame * XC_PAGE_SIZE) != numbered(number, frame))
+			return -1;
+	return number;
 }
 
-/* Two pages are the same memory: what is written to one is read from the other. */
-static inline bool is_same_memory(char *one, char *other)
+/* Two frames are the same memory: what is written to one is read from the other. */
+static inline bool is_same_frame(char *one, char *other)
 {
 	const __u64 value = 0x0123456789abcdef;
-	__u64 *first = (__u64 *)(one + PAGE) - 1;
-	__u64 *second = (__u64 *)(other + PAGE) - 1;
+	__u64 *first = (__u64 *)(one + XC_PAGE_SIZE) - 1;
+	__u64 *second = (__u64 *)(other + XC_PAGE_SIZE) - 1;
 
 	store(first, value);
 	if (load(second) != value)
@@ -274,9 +325,26 @@ static inline bool is_same_memory(char *one, char *other)
 	return load(first) == 0;
 }
 
+/* Two pages are, in each of their frames. */
+static inline bool is_same_memory(char *one, char *other)
+{
+	for (size_t offset = 0; offset < PAGE; offset += XC_PAGE_SIZE)
+		if (!is_same_frame(one + offset, other + offset))
+			return false;
+	return true;
+}
+
+/* Gives a domain its memory.  Answers with 0, or with a negative errno. */
+static inline int populate(domid_t dom)
+{
+	xen_pfn_t frames[FRAMES * MOST_FRAMES_PER_PAGE];
+
+	return domain_populate(dom, FRAMES * FRAMES_PER_PAGE, frames);
+}
+
 /*
  * A domain with memory, all of which is mapped for the test to look at; each
- * frame holds its own number.
+ * page holds its own number.
  */
 struct target {
 	int fd;
@@ -287,7 +355,6 @@ struct target {
 /* Answers with 0, or with a negative errno. */
 static inline int target_create(struct target *target)
 {
-	xen_pfn_t frames[FRAMES];
 	int ret;
 
 	memset(target, 0, sizeof(*target));
@@ -297,7 +364,7 @@ static inline int target_create(struct target *target)
 	target->dom = domain_create(DOMAIN_PVH, 3);
 	if (target->dom < 0)
 		return target->dom;
-	ret = domain_populate(target->dom, FRAMES, frames);
+	ret = populate(target->dom);
 	if (ret)
 		return ret;
 	target->view = map_file(target->fd, FRAMES);

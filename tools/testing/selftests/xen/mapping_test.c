@@ -22,7 +22,7 @@
 #define PAGES 4
 
 /* What our driver's mappings have for their offset in the file. */
-#define MAPPING_OFFSET ((off_t)((-1UL >> 13) << 12))
+#define MAPPING_OFFSET ((off_t)(-1UL / 2 & ~(PAGE - 1)))
 
 /* What is mapped into a mapping. */
 enum content {
@@ -171,7 +171,7 @@ TEST_F(mapping, cannot_be_mapped_over_in_part)
 	ASSERT_EQ(self->map, mmap(self->map, PAGES * PAGE,
 				  PROT_READ | PROT_WRITE, flags, -1, 0));
 	for (size_t i = 0; i < PAGES; i++)
-		EXPECT_EQ(0, number_of(self->map + i * PAGE));
+		EXPECT_EQ(0, load(self->map + i * PAGE));
 	EXPECT_TRUE(is_whole(self->other, self->other, variant->content));
 }
 
@@ -416,7 +416,7 @@ TEST_F(mapping, is_not_for_pinning)
 {
 	struct privcmd_dm_op_buf buf = {
 		.uptr = self->map,
-		.size = PAGE,
+		.size = XC_PAGE_SIZE,
 	};
 	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	char byte;
@@ -528,21 +528,21 @@ TEST_F(mapping, goes_when_its_process_exits)
 	self->other = map_file(target->fd, PAGES);
 }
 
-/* Each page shows the frame; answers with the mapping, or NULL. */
-static char *map_many(const struct target *target, size_t nr, xen_pfn_t frame)
+/* Each page shows this one; answers with the mapping, or NULL. */
+static char *map_many(const struct target *target, size_t nr, xen_pfn_t page)
 {
-	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	xen_pfn_t *pages = malloc(nr * sizeof(*pages));
 	int *err = malloc(nr * sizeof(*err));
 	char *map = map_file(target->fd, nr);
 
 	for (size_t i = 0; i < nr; i++)
-		frames[i] = frame;
-	if (!map || map_batch_v2(target->fd, target->dom, map, nr, frames, err))
+		pages[i] = page;
+	if (!map || map_pages(target->fd, target->dom, map, nr, pages, err))
 		return NULL;
 	for (size_t i = 0; i < nr; i++)
-		if (err[i] || number_of(map + i * PAGE) != frame)
+		if (err[i] || number_of(map + i * PAGE) != page)
 			return NULL;
-	free(frames);
+	free(pages);
 	free(err);
 	return map;
 }
@@ -672,6 +672,10 @@ TEST_F_TIMEOUT(borrowed, pages_are_returned_once, 120)
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, munmap(map, MANY * PAGE));
 	before = borrowable_bytes();
+	if (!before) {
+		EXPECT_EQ(0, target_destroy(&target));
+		SKIP(return, "this kernel lends what was never populated, and shows no count");
+	}
 	ASSERT_LT(3 * MANY * PAGE, before);
 	/* Few are left then, and what is lost is missed soon. */
 	nr = before / PAGE - 3 * MANY;
@@ -700,7 +704,7 @@ TEST_F_TIMEOUT(borrowed, pages_are_returned_once, 120)
  * all within what a single page table reaches, so that this one stays.
  */
 #define LARGE		128
-#define TABLE_REACH	(2UL << 20)
+#define TABLE_REACH	(PAGE / sizeof(__u64) * PAGE)
 
 FIXTURE(large)
 {
@@ -716,15 +720,15 @@ static char *map_file_at(int fd, char *place, size_t pages)
 	return mmap(place, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 }
 
-/* All pages but the odd ones show the frame. */
+/* All pages but the odd ones show the same one. */
 static int fill_half(const struct target *target, const char *map)
 {
-	xen_pfn_t frames[LARGE];
+	xen_pfn_t pages[LARGE];
 	int err[LARGE];
 
 	for (unsigned int i = 0; i < LARGE; i++)
-		frames[i] = i % 2 ? NO_FRAME : 5;
-	return map_batch_v2(target->fd, target->dom, map, LARGE, frames, err);
+		pages[i] = i % 2 ? NO_FRAME : 5;
+	return map_pages(target->fd, target->dom, map, LARGE, pages, err);
 }
 
 static bool shows_half(char *map)
@@ -849,16 +853,16 @@ static long pages_of(const char *what)
 TEST_F(large, gives_back_what_was_written_to_a_private_one)
 {
 	const unsigned int nr = 2048;
-	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	xen_pfn_t *pages = malloc(nr * sizeof(*pages));
 	int *err = malloc(nr * sizeof(*err));
 	long before, most;
 	char *map;
 
 	for (unsigned int i = 0; i < nr; i++)
-		frames[i] = 5;
+		pages[i] = 5;
 	map = map_file_as(self->target.fd, nr, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	ASSERT_NE(NULL, map);
-	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, map, nr, frames, err));
+	ASSERT_EQ(0, map_pages(self->target.fd, self->target.dom, map, nr, pages, err));
 	before = pages_of("RssAnon:");
 	for (unsigned int i = 0; i < nr; i++)
 		store(map + i * PAGE, i);
@@ -866,7 +870,7 @@ TEST_F(large, gives_back_what_was_written_to_a_private_one)
 	EXPECT_LT(before + nr / 2, most);
 	ASSERT_EQ(0, munmap(map, nr * PAGE));
 	EXPECT_GT(most - nr / 2, pages_of("RssAnon:"));
-	free(frames);
+	free(pages);
 	free(err);
 }
 
@@ -989,7 +993,7 @@ TEST_F(special, read_only)
 	if (variant->content != RESOURCE) {
 		EXPECT_EQ(4, number_of(self->map));
 		store(target->view + 4 * PAGE, 12345);
-		EXPECT_EQ(12345, number_of(self->map));
+		EXPECT_EQ(12345, load(self->map));
 	}
 	if (on_auto_translated()) {
 		EXPECT_EQ(0, mprotect(self->map, PAGES * PAGE,

@@ -9,11 +9,15 @@
 /* The pages of the mapping that requests are for. */
 #define PAGES 4
 
+/* Their frames, and how many these are at most. */
+#define NUM		(PAGES * FRAMES_PER_PAGE)
+#define MOST_NUM	(PAGES * MOST_FRAMES_PER_PAGE)
+
 /* More than the driver hands to the hypervisor at a time, twice over. */
 #define MANY 1100
 
-/* More than the driver keeps on its stack. */
-#define ON_HEAP 17
+/* More frames than the driver keeps on its stack, and than the mapping has. */
+#define ON_HEAP (MOST_NUM + 1)
 
 /* What version 2 says of a frame that the domain does not have. */
 #define FRAME_ERROR (-EINVAL)
@@ -25,11 +29,11 @@ struct request {
 };
 
 /*
- * Makes a request of either version.  Answers which of the frames failed; all
+ * Makes a request of either version.  Answers what became of the frames; all
  * else must be as it was, or on success as the version defines it.
  */
-static int map_batch(const struct request *req, const void *addr,
-		     unsigned int num, const xen_pfn_t *frames, bool *failed)
+static int map_batch_of_frames(const struct request *req, const void *addr,
+			       unsigned int num, const xen_pfn_t *frames, int *failed)
 {
 	xen_pfn_t *arr = malloc(num * sizeof(*arr));
 	int *err = malloc((num + 2) * sizeof(*err));
@@ -49,11 +53,32 @@ static int map_batch(const struct request *req, const void *addr,
 
 		if (arr[i] != frames[i] && !(marked && !ret && req->version == 1))
 			ret = memory_changed("MMAPBATCH");
-		if (!ret && failed)
-			failed[i] = req->version == 1 ? marked : err[i + 1];
+		failed[i] = req->version == 1 ? marked : err[i + 1];
 	}
 	free(arr);
 	free(err);
+	return ret;
+}
+
+/* The same with pages; each fails in all of its frames, or in none. */
+static int map_batch(const struct request *req, const void *addr,
+		     unsigned int num, const xen_pfn_t *pages, bool *failed)
+{
+	size_t nr = num * FRAMES_PER_PAGE;
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int *of_frames = malloc(nr * sizeof(*of_frames));
+	int *of_pages = malloc(num * sizeof(*of_pages));
+	int ret;
+
+	frames_of(pages, num, frames);
+	ret = map_batch_of_frames(req, addr, nr, frames, of_frames);
+	if (!ret && failed)
+		ret = errors_of(of_frames, num, of_pages);
+	for (unsigned int i = 0; !ret && failed && i < num; i++)
+		failed[i] = of_pages[i];
+	free(frames);
+	free(of_frames);
+	free(of_pages);
 	return ret;
 }
 
@@ -809,9 +834,14 @@ FIXTURE(errors)
 {
 	struct target target;
 	char *map;
+	/* Frames that all exist, and of which some pages do not. */
+	xen_pfn_t good[MOST_NUM];
+	xen_pfn_t some_bad[MOST_NUM];
 	/* Arrays, at the start of a page that can be made read-only. */
 	char *page;
 };
+
+static const xen_pfn_t some_bad[PAGES] = { 1, NO_FRAME, 2, NO_FRAME };
 
 FIXTURE_SETUP(errors)
 {
@@ -822,6 +852,8 @@ FIXTURE_SETUP(errors)
 				 MAP_PRIVATE | MAP_ANONYMOUS);
 	ASSERT_NE(NULL, self->page);
 	memset(self->page, UNTOUCHED, PAGE);
+	frames_of(good, PAGES, self->good);
+	frames_of(some_bad, PAGES, self->some_bad);
 }
 
 FIXTURE_TEARDOWN(errors)
@@ -832,18 +864,21 @@ FIXTURE_TEARDOWN(errors)
 	EXPECT_EQ(0, target_destroy(&self->target));
 }
 
-static const xen_pfn_t some_bad[PAGES] = { 1, NO_FRAME, 2, NO_FRAME };
+/* Whether a frame is of a page that the domain does not have. */
+static bool is_bad(unsigned int frame)
+{
+	return some_bad[frame / FRAMES_PER_PAGE] == NO_FRAME;
+}
 
 TEST_F(errors, of_v2_are_the_hypervisors)
 {
-	int err[PAGES] = { 1, 1, 1, 1 };
+	int err[MOST_NUM];
 
+	memset(err, UNTOUCHED, sizeof(err));
 	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map,
-				  PAGES, some_bad, err));
-	EXPECT_EQ(0, err[0]);
-	EXPECT_EQ(FRAME_ERROR, err[1]);
-	EXPECT_EQ(0, err[2]);
-	EXPECT_EQ(FRAME_ERROR, err[3]);
+				  NUM, self->some_bad, err));
+	for (unsigned int i = 0; i < NUM; i++)
+		EXPECT_EQ(is_bad(i) ? FRAME_ERROR : 0, err[i]);
 }
 
 /* Each has its own, and harms no other. */
@@ -876,11 +911,11 @@ TEST_F(errors, of_v2_tell_of_frames_that_no_page_table_entry_holds)
 
 TEST_F(errors, of_v2_tell_that_there_is_no_such_domain)
 {
-	int err[PAGES] = {};
+	int err[MOST_NUM] = {};
 
 	ASSERT_EQ(0, map_batch_v2(self->target.fd, NO_SUCH_DOMAIN, self->map,
-				  PAGES, good, err));
-	for (unsigned int i = 0; i < PAGES; i++)
+				  NUM, self->good, err));
+	for (unsigned int i = 0; i < NUM; i++)
 		EXPECT_EQ(-ESRCH, err[i]);
 }
 
@@ -889,10 +924,10 @@ TEST_F(errors, of_v2_are_cleared_on_success)
 	int *err = (int *)self->page;
 
 	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map,
-				  PAGES, good, err));
-	for (unsigned int i = 0; i < PAGES; i++)
+				  NUM, self->good, err));
+	for (unsigned int i = 0; i < NUM; i++)
 		EXPECT_EQ(0, err[i]);
-	EXPECT_TRUE(is_untouched(err + PAGES, PAGE - PAGES * sizeof(*err)));
+	EXPECT_TRUE(is_untouched(err + NUM, PAGE - NUM * sizeof(*err)));
 }
 
 TEST_F(errors, of_v2_are_cleared_even_if_there_is_no_mapping)
@@ -902,9 +937,9 @@ TEST_F(errors, of_v2_are_cleared_even_if_there_is_no_mapping)
 	int *err = (int *)self->page;
 
 	EXPECT_EQ(-EINVAL, map_batch_v2(self->target.fd, self->target.dom,
-					self->map + PAGE, PAGES, good, err));
-	EXPECT_EQ(0, memcmp(err, clear, PAGES * sizeof(*err)));
-	EXPECT_TRUE(is_untouched(err + PAGES, PAGE - PAGES * sizeof(*err)));
+					self->map + PAGE, NUM, self->good, err));
+	EXPECT_EQ(0, memcmp(err, clear, NUM * sizeof(*err)));
+	EXPECT_TRUE(is_untouched(err + NUM, PAGE - NUM * sizeof(*err)));
 	EXPECT_EQ(-EINVAL, map_batch_v2(self->target.fd, self->target.dom,
 					self->map, ON_HEAP, frames, err));
 	EXPECT_EQ(0, memcmp(err, clear, sizeof(clear)));
@@ -915,7 +950,7 @@ TEST_F(errors, of_v2_are_left_alone_if_the_frames_end_early)
 {
 	char *frames = map_file_as(-1, 1, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS);
-	const unsigned int nums[] = { PAGES, ON_HEAP };
+	const unsigned int nums[] = { NUM, ON_HEAP };
 
 	ASSERT_NE(NULL, frames);
 	ASSERT_EQ(0, munmap(frames + PAGE, PAGE));
@@ -933,7 +968,7 @@ TEST_F(errors, of_v2_are_left_alone_on_a_restricted_file)
 
 	ASSERT_EQ(0, restrict_to(self->target.fd, NO_SUCH_DOMAIN));
 	EXPECT_EQ(-EPERM, map_batch_v2(self->target.fd, self->target.dom,
-				       self->map, PAGES, good, err));
+				       self->map, NUM, self->good, err));
 	EXPECT_TRUE(is_untouched(err, PAGE));
 }
 
@@ -941,7 +976,7 @@ TEST_F(errors, of_v2_at_a_bad_pointer)
 {
 	int *const end = (int *)(self->page + PAGE);
 	int *const bad[] = {
-		NULL, end - PAGES / 2, (int *)0xffffffff81000000,
+		NULL, end - NUM / 2, (int *)0xffffffff81000000,
 		(int *)(1UL << 63), (int *)-8UL,
 	};
 
@@ -949,7 +984,7 @@ TEST_F(errors, of_v2_at_a_bad_pointer)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd,
 						self->target.dom, self->map,
-						PAGES, good, bad[i])) {
+						NUM, self->good, bad[i])) {
 			TH_LOG("errors at %p", bad[i]);
 		}
 	}
@@ -965,7 +1000,7 @@ TEST_F(errors, of_v2_in_read_only_memory)
 
 	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
 	EXPECT_EQ(-EFAULT, map_batch_v2(self->target.fd, self->target.dom,
-					self->map, PAGES, good, err));
+					self->map, NUM, self->good, err));
 	EXPECT_TRUE(is_untouched(self->page, PAGE));
 	EXPECT_TRUE(is_empty(self->map, PAGES));
 	EXPECT_EQ(0, map_frames(self->target.fd, self->target.dom, self->map, 0,
@@ -976,15 +1011,16 @@ TEST_F(errors, of_v2_in_read_only_memory)
 TEST_F(errors, of_v2_do_not_go_to_the_frames)
 {
 	xen_pfn_t *frames = (xen_pfn_t *)self->page;
-	int err[PAGES] = {};
+	int err[MOST_NUM] = {};
 
 	if (stock_does_harm())
 		SKIP(return, HARMED_BY_STOCK);
-	memcpy(frames, some_bad, sizeof(some_bad));
+	memcpy(frames, self->some_bad, sizeof(self->some_bad));
 	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
 	EXPECT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map,
-				  PAGES, frames, err));
-	EXPECT_EQ(FRAME_ERROR, err[1]);
+				  NUM, frames, err));
+	for (unsigned int i = 0; i < NUM; i++)
+		EXPECT_EQ(is_bad(i) ? FRAME_ERROR : 0, err[i]);
 	EXPECT_TRUE(is_empty(self->map + PAGE, 1));
 	EXPECT_EQ(2, number_of(self->map + 2 * PAGE));
 }
@@ -993,16 +1029,18 @@ TEST_F(errors, of_v1_keep_the_frame_in_their_low_bits)
 {
 	xen_pfn_t *frames = (xen_pfn_t *)self->page;
 
-	memcpy(frames, some_bad, sizeof(some_bad));
-	frames[3] = 0x123456789abUL;
+	/* The last page's frames are such as no machine has. */
+	for (unsigned int i = NUM - FRAMES_PER_PAGE; i < NUM; i++)
+		self->some_bad[i] = 0x123456789abUL;
+	memcpy(frames, self->some_bad, NUM * sizeof(*frames));
 	ASSERT_EQ(0, map_batch_v1(self->target.fd, self->target.dom, self->map,
-				  PAGES, frames));
-	EXPECT_EQ(1, frames[0]);
-	EXPECT_EQ(0xffffffff, frames[1]);
-	EXPECT_EQ(2, frames[2]);
-	EXPECT_EQ(0x123456789abUL | PRIVCMD_MMAPBATCH_MFN_ERROR, frames[3]);
-	EXPECT_TRUE(is_untouched(frames + PAGES,
-				 PAGE - PAGES * sizeof(*frames)));
+				  NUM, frames));
+	for (unsigned int i = 0; i < NUM; i++) {
+		xen_pfn_t error = is_bad(i) ? PRIVCMD_MMAPBATCH_MFN_ERROR : 0;
+
+		EXPECT_EQ(self->some_bad[i] | error, frames[i]);
+	}
+	EXPECT_TRUE(is_untouched(frames + NUM, PAGE - NUM * sizeof(*frames)));
 }
 
 /* What is only read may be read-only: without errors nothing is written. */
@@ -1014,17 +1052,17 @@ TEST_F(errors, of_v1_in_read_only_memory)
 	if (stock_does_harm())
 		SKIP(return, HARMED_BY_STOCK);
 	ASSERT_NE(NULL, map);
-	memcpy(frames, good, sizeof(good));
-	memcpy(frames + PAGES, some_bad, sizeof(some_bad));
+	memcpy(frames, self->good, NUM * sizeof(*frames));
+	memcpy(frames + NUM, self->some_bad, NUM * sizeof(*frames));
 	ASSERT_EQ(0, mprotect(self->page, PAGE, PROT_READ));
 	EXPECT_EQ(0, map_batch_v1(self->target.fd, self->target.dom, self->map,
-				  PAGES, frames));
+				  NUM, frames));
 	EXPECT_EQ(good[1], number_of(self->map + PAGE));
 
 	/* It fails with some frames mapped, as it always did. */
 	EXPECT_EQ(-EFAULT, map_batch_v1(self->target.fd, self->target.dom, map,
-					PAGES, frames + PAGES));
-	EXPECT_EQ(0, memcmp(frames + PAGES, some_bad, sizeof(some_bad)));
+					NUM, frames + NUM));
+	EXPECT_EQ(0, memcmp(frames + NUM, self->some_bad, NUM * sizeof(*frames)));
 	EXPECT_EQ(1, number_of(map));
 	EXPECT_TRUE(is_empty(map + PAGE, 1));
 	EXPECT_EQ(0, munmap(map, PAGES * PAGE));

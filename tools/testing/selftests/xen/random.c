@@ -54,13 +54,12 @@
 #include <xen/hvm/ioreq.h>
 #include <xen/memory.h>
 
-#define PAGE		4096UL
 #define PROCESSES	2
 #define MAX_THREADS	16
 #define ROUND_SECONDS	20
 #define END_SECONDS	60
 
-/* Each domain's memory, in pages; its frames' numbers are below it. */
+/* Each domain's memory, in frames; their numbers are below it. */
 #define DOMAINS		3
 #define FRAMES		32
 
@@ -440,7 +439,7 @@ static __u64 place_for(struct worker *worker, domid_t domid, struct range range)
 
 static __u64 size_for(struct worker *worker, struct range range)
 {
-	return one_in(worker, 8) ? any_number(worker) : range.pages;
+	return one_in(worker, 8) ? any_number(worker) : range.pages * FRAMES_PER_PAGE;
 }
 
 static void request_batch(struct worker *worker, int fd, struct range range)

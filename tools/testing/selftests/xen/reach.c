@@ -29,8 +29,6 @@
 
 #include "requests.h"
 
-#define PAGE 4096UL
-
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Beyond what Xen hands out in a test run. */

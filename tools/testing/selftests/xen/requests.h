@@ -22,6 +22,11 @@
 /* The answer when the command wrote where it must not write; no errno. */
 #define MEMORY_CHANGED	(-10000)
 
+/* The kernel's page, which mappings consist of; it holds one frame of Xen's or more. */
+#define PAGE			((size_t)sysconf(_SC_PAGESIZE))
+#define FRAMES_PER_PAGE		(PAGE / 4096)
+#define MOST_FRAMES_PER_PAGE	16
+
 /* Facts of Xen's ABI, for programs built without Xen's headers. */
 #define HYPERCALL_XEN_VERSION	17
 #define DM_OP_SET_IRQ_LEVEL	19 /* Arm's */

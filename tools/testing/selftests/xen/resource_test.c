@@ -11,8 +11,8 @@
 /* The pages of the mapping that requests are for. */
 #define PAGES 4
 
-/* One page for buffered requests, and one for those of up to 128 vCPUs. */
-#define IOREQ_PAGES 2
+/* One frame for buffered requests, and one for those of up to 128 vCPUs. */
+#define IOREQ_FRAMES 2
 
 /* Xen has buffered requests on x86 alone, but counts their page on Arm too. */
 #ifdef __x86_64__
@@ -82,6 +82,7 @@ static int query(int fd, struct privcmd_mmap_resource arg)
 	       memory_changed("MMAP_RESOURCE") : ret;
 }
 
+/* These count in frames. */
 static struct privcmd_mmap_resource grants(domid_t dom, const void *addr,
 					   __u32 first, __u64 num)
 {
@@ -114,7 +115,7 @@ static void expect_unused(struct __test_metadata *_metadata, int fd,
 			  domid_t dom, char *map)
 {
 	EXPECT_TRUE(is_empty(map, PAGES));
-	EXPECT_EQ(0, map_resource(fd, grants(dom, map, 0, PAGES)));
+	EXPECT_EQ(0, map_grants(fd, dom, map, 0, PAGES));
 	EXPECT_EQ(0, signal_of_writing(map + (PAGES - 1) * PAGE));
 }
 
@@ -138,14 +139,13 @@ TEST_F(resource, has_a_size)
 	}
 	ASSERT_LT(PAGES, size);
 	/* All of it is there, and no more. */
-	EXPECT_EQ(0, map_grants(self->fd, self->dom, self->map, size - 1, 1));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map + PAGE,
-				      size, 1));
+	EXPECT_EQ(0, map_resource(self->fd, grants(self->dom, self->map, size - 1, 1)));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map + PAGE, size, 1)));
 	EXPECT_EQ(0, signal_of_writing(self->map));
 	EXPECT_TRUE(is_empty(self->map + PAGE, PAGES - 1));
 
 	if (has_device_models())
-		EXPECT_EQ(IOREQ_PAGES,
+		EXPECT_EQ(IOREQ_FRAMES,
 			  query(self->fd, ioreqs(self->dom, self->server, NULL, 0, 0)));
 }
 
@@ -181,7 +181,7 @@ TEST_F(resource, is_mapped_by_a_read_only_argument)
 	arg = (void *)map_file_as(-1, 1, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS);
 	ASSERT_NE(NULL, arg);
-	*arg = grants(self->dom, self->map, 0, PAGES);
+	*arg = grants(self->dom, self->map, 0, PAGES * FRAMES_PER_PAGE);
 	ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ));
 	EXPECT_EQ(0, request(self->fd, IOCTL_PRIVCMD_MMAP_RESOURCE, arg));
 	EXPECT_EQ(0, signal_of_writing(self->map + 3 * PAGE));
@@ -218,7 +218,7 @@ TEST_F(resource, shows_the_grant_table)
 	ASSERT_EQ(0, map_grants(self->fd, self->dom, other, 0, PAGES));
 	for (unsigned int i = 0; i < PAGES; i++) {
 		/* Nothing is granted by a domain that never ran. */
-		EXPECT_EQ(0, number_of(self->map + i * PAGE));
+		EXPECT_EQ(0, load(self->map + i * PAGE));
 		EXPECT_TRUE(is_same_memory(self->map + i * PAGE,
 					   other + i * PAGE));
 		EXPECT_FALSE(is_same_memory(self->map + i * PAGE,
@@ -231,24 +231,27 @@ TEST_F(resource, shows_the_grant_table)
 TEST_F(resource, is_mapped_whole)
 {
 	int size = query(self->fd, grants(self->dom, NULL, 0, 0));
-	char *map = map_file(self->fd, size);
+	unsigned int pages = size / FRAMES_PER_PAGE;
+	char *map = map_file(self->fd, pages);
 
 	if (!KNOWS_SIZES)
 		SKIP(return, "this Xen takes no more than 32 frames at a time");
 	ASSERT_LT(32, size);
 	ASSERT_NE(NULL, map);
-	EXPECT_EQ(0, map_grants(self->fd, self->dom, map, 0, size));
+	EXPECT_EQ(0, map_grants(self->fd, self->dom, map, 0, pages));
 	EXPECT_EQ(0, signal_of_writing(map));
-	EXPECT_EQ(0, signal_of_writing(map + (size - 1) * PAGE));
-	EXPECT_TRUE(neighbours_are_untouched(map, size));
-	EXPECT_EQ(0, munmap(map, size * PAGE));
+	EXPECT_EQ(0, signal_of_writing(map + (pages - 1) * PAGE));
+	EXPECT_TRUE(neighbours_are_untouched(map, pages));
+	EXPECT_EQ(0, munmap(map, pages * PAGE));
 }
 
 TEST_F(resource, shows_the_ioreq_server)
 {
 	unsigned int first = BUFFERED_REQUESTS == HVM_IOREQSRV_BUFIOREQ_OFF;
-	unsigned int num = IOREQ_PAGES - first;
-	char *other = map_file(self->fd, IOREQ_PAGES);
+	unsigned int num = IOREQ_FRAMES - first;
+	char *other = map_file(self->fd, IOREQ_FRAMES);
+
+	unsigned int pages;
 
 	if (!has_device_models())
 		SKIP(return, NO_DEVICE_MODELS);
@@ -262,14 +265,15 @@ TEST_F(resource, shows_the_ioreq_server)
 	ASSERT_EQ(0, map_resource(self->fd, ioreqs(self->dom, self->server,
 						   other, first, num)));
 	for (unsigned int i = 0; i < num; i++) {
-		EXPECT_TRUE(is_same_memory(self->map + i * PAGE,
-					   other + i * PAGE));
+		char *frame = self->map + i * XC_PAGE_SIZE;
+
+		EXPECT_TRUE(is_same_frame(frame, other + i * XC_PAGE_SIZE));
 		if (num > 1)
-			EXPECT_FALSE(is_same_memory(self->map + i * PAGE,
-						    other + (i ^ 1) * PAGE));
+			EXPECT_FALSE(is_same_frame(frame, other + (i ^ 1) * XC_PAGE_SIZE));
 	}
-	EXPECT_TRUE(is_empty(self->map + num * PAGE, PAGES - num));
-	EXPECT_EQ(0, munmap(other, IOREQ_PAGES * PAGE));
+	pages = (num + FRAMES_PER_PAGE - 1) / FRAMES_PER_PAGE;
+	EXPECT_TRUE(is_empty(self->map + pages * PAGE, PAGES - pages));
+	EXPECT_EQ(0, munmap(other, IOREQ_FRAMES * PAGE));
 }
 
 /* As an emulator maps its pages: one request for each, in any order. */
@@ -345,7 +349,7 @@ TEST_F(resource, of_an_unknown_type_is_refused_by_the_hypervisor)
 	arg.type = NO_SUCH_RESOURCE;
 	EXPECT_NE(MEMORY_CHANGED, query(self->fd, arg));
 	arg.addr = (uintptr_t)self->map;
-	arg.num = PAGES;
+	arg.num = PAGES * FRAMES_PER_PAGE;
 	EXPECT_EQ(expected, map_resource(self->fd, arg));
 	expect_unused(_metadata, self->fd, self->dom, self->map);
 }
@@ -357,7 +361,7 @@ TEST_F(resource, of_an_unknown_id_is_refused_by_the_hypervisor)
 	arg.id = 2;
 	EXPECT_NE(MEMORY_CHANGED, query(self->fd, arg));
 	arg.addr = (uintptr_t)self->map;
-	arg.num = PAGES;
+	arg.num = PAGES * FRAMES_PER_PAGE;
 	EXPECT_EQ(-EINVAL, map_resource(self->fd, arg));
 	if (has_device_models())
 		EXPECT_EQ(-ENOENT,
@@ -383,20 +387,18 @@ TEST_F(resource, beyond_its_end_is_refused_by_the_hypervisor)
 	int size = KNOWS_SIZES ? query(self->fd, grants(self->dom, NULL, 0, 0)) : GRANT_FRAMES;
 
 	ASSERT_LT(0, size);
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, size, 1));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, size - 1,
-				      2));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, 1U << 31,
-				      1));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, -1U, 1));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, -1U, 2));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, size, 1)));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, size - 1, 2)));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, 1U << 31, 1)));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, -1U, 1)));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, -1U, 2)));
 	if (has_device_models()) {
 		EXPECT_EQ(-EINVAL,
 			  map_resource(self->fd, ioreqs(self->dom, self->server,
-							self->map, IOREQ_PAGES, 1)));
+							self->map, IOREQ_FRAMES, 1)));
 		EXPECT_EQ(-EINVAL,
 			  map_resource(self->fd, ioreqs(self->dom, self->server,
-							self->map, 1, IOREQ_PAGES)));
+							self->map, 1, IOREQ_FRAMES)));
 	}
 	expect_unused(_metadata, self->fd, self->dom, self->map);
 }
@@ -405,8 +407,8 @@ TEST_F(resource, needs_both_an_address_and_a_number_or_none)
 {
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, 0, 0));
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, NULL, 0, 1));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, NULL, 0, -1UL));
-	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, NULL, 0, 1UL << 32));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, NULL, 0, -1UL)));
+	EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, NULL, 0, 1UL << 32)));
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, (void *)1, 0, 0));
 	/* Before the hypervisor is asked. */
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, NO_SUCH_DOMAIN, NULL, 0, 1));
@@ -438,8 +440,8 @@ TEST_F(resource, larger_than_the_mapping_is_refused)
 					      num));
 	/* So many that there is no memory to note them. */
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
-		EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, 0,
-					      many[i]));
+		EXPECT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, 0,
+								 many[i])));
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, next + PAGE, 0, 2));
 	EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom, next, 0, 3));
 	EXPECT_TRUE(is_empty(self->map, 3));
@@ -524,8 +526,7 @@ TEST_F(resource, of_too_many_frames_is_refused)
 
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
 		EXPECT_EQ(on_stock_driver() ? -ENOMEM : -EINVAL,
-			  map_grants(self->fd, self->dom, self->map, 0,
-				     many[i])) {
+			  map_resource(self->fd, grants(self->dom, self->map, 0, many[i]))) {
 			TH_LOG("%#llx frames", many[i]);
 		}
 	}
@@ -550,19 +551,17 @@ TEST_F(resource, on_a_file_for_another_domain_is_refused)
 	/* Whatever else is wrong. */
 	EXPECT_EQ(-EPERM, map_grants(self->fd, self->dom, self->map, 0, 0));
 	EXPECT_EQ(-EPERM, map_grants(self->fd, self->dom, NULL, 0, 1));
-	EXPECT_EQ(-EPERM, map_grants(self->fd, self->dom, self->map, 0, -1UL));
+	EXPECT_EQ(-EPERM, map_resource(self->fd, grants(self->dom, self->map, 0, -1UL)));
 	EXPECT_TRUE(is_empty(self->map, PAGES));
 }
 
 /* A batch has to fill a mapping that was never used, and MMAP wants such a one. */
 TEST_F(resource, that_failed_leaves_the_mapping_unused)
 {
-	xen_pfn_t frames[FRAMES];
-
 	if (on_stock_driver())
 		SKIP(return, "the stock driver takes a failure for a use");
-	ASSERT_EQ(0, domain_populate(self->dom, FRAMES, frames));
-	ASSERT_EQ(-EINVAL, map_grants(self->fd, self->dom, self->map, -1U, 1));
+	ASSERT_EQ(0, populate(self->dom));
+	ASSERT_EQ(-EINVAL, map_resource(self->fd, grants(self->dom, self->map, -1U, 1)));
 	EXPECT_EQ(-EINVAL, map_frames(self->fd, self->dom, self->map + PAGE, 3,
 				      1));
 	EXPECT_EQ(0, on_auto_translated() ?
