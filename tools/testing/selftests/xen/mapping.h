@@ -193,14 +193,15 @@ static inline int map_grants(int fd, domid_t dom, const void *addr, __u32 first,
  */
 static inline char *map_file_as(int fd, size_t pages, int prot, int flags)
 {
-	size_t all = (pages + 2) * PAGE;
+	size_t guard = sysconf(_SC_PAGESIZE);
+	size_t all = pages * PAGE + 2 * guard;
 	char *start = mmap(NULL, all, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (start == MAP_FAILED)
 		return NULL;
 	memset(start, UNTOUCHED, all);
-	start = mmap(start + PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd, 0);
+	start = mmap(start + guard, pages * PAGE, prot, flags | MAP_FIXED, fd, 0);
 	return start == MAP_FAILED ? NULL : start;
 }
 
@@ -382,6 +383,26 @@ static inline int target_destroy(struct target *target)
 	munmap(target->view, FRAMES * PAGE);
 	close(target->fd);
 	return target->dom > 0 ? domain_destroy(target->dom) : 0;
+}
+
+/*
+ * The size of the address space that an auto-translated kernel has set up for
+ * other domains' frames.  It grows, by a whole section of memory at a time, when
+ * no page of it is free.
+ */
+static inline unsigned long borrowable_bytes(void)
+{
+	FILE *file = fopen("/proc/iomem", "r");
+	unsigned long start, end, sum = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "Xen scratch") &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2)
+			sum += end - start + 1;
+	if (file)
+		fclose(file);
+	return sum;
 }
 
 /* Whether a child that is in the middle of a long request can be killed. */

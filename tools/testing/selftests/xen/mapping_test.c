@@ -592,26 +592,6 @@ TEST(killed_in_the_middle_leaves_nothing)
 	close(target.fd);
 }
 
-/*
- * The size of the address space that an auto-translated kernel has set up for
- * other domains' frames.  It grows, by a whole section of memory at a time, when
- * no page of it is free.
- */
-static unsigned long borrowable_bytes(void)
-{
-	FILE *file = fopen("/proc/iomem", "r");
-	unsigned long start, end, sum = 0;
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (strstr(line, "Xen scratch") &&
-		    sscanf(line, "%lx-%lx", &start, &end) == 2)
-			sum += end - start + 1;
-	if (file)
-		fclose(file);
-	return sum;
-}
-
 #define MANY 2048
 
 /* Maps, over and over, and once more with kills. */

@@ -1,0 +1,1077 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a file that is restricted to its domain can do to a dom0 that is
+ * auto-translated: it needs a place in its own address space for each foreign
+ * frame, and the hypervisor stops halfway when one of many is refused.
+ */
+
+#include "mapping.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <xendevicemodel.h>
+
+#define ON_PV		"dom0 is PV here"
+
+/* Of the grant table of the domains here, all of which can be mapped. */
+#define GRANT_FRAMES	64
+
+/* The driver's step between two looks at other tasks and at signals, in pages. */
+#define STEP		512
+
+/* Xen's frames are smaller than the pages of some kernels. */
+static size_t page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+static size_t frames_in_page(void)
+{
+	return page_size() / PAGE;
+}
+
+static size_t whole_pages(size_t frames)
+{
+	return (frames + frames_in_page() - 1) / frames_in_page() * frames_in_page();
+}
+
+/*
+ * The error that a system call gets which reads a byte there, and writes it, or 0.
+ * It is the kernel's own access that there must be something behind.
+ */
+static int error_of_system_calls(char *byte)
+{
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	int read_error, write_error, pipes[2];
+
+	if (zero < 0 || pipe(pipes))
+		return -1;
+	read_error = write(pipes[1], byte, 1) == 1 ? 0 : errno;
+	write_error = read(zero, byte, 1) == 1 ? 0 : errno;
+	close(zero);
+	close(pipes[0]);
+	close(pipes[1]);
+	return read_error == write_error ? read_error : -1;
+}
+
+/* Nothing can be reached there, by nobody. */
+static void expect_empty(struct __test_metadata *_metadata, char *map, size_t frames)
+{
+	EXPECT_TRUE(is_empty(map, frames));
+	for (size_t i = 0; i < frames; i++) {
+		ASSERT_EQ(EFAULT, error_of_system_calls(map + i * PAGE)) {
+			TH_LOG("frame %zu", i);
+		}
+	}
+}
+
+/* A frame can be reached there, by the caller and by the kernel for it. */
+static void expect_there(struct __test_metadata *_metadata, char *map, size_t frames)
+{
+	for (size_t i = 0; i < frames; i++) {
+		ASSERT_EQ(0, signal_of_reading(map + i * PAGE)) {
+			TH_LOG("frame %zu", i);
+		}
+		ASSERT_EQ(0, error_of_system_calls(map + i * PAGE)) {
+			TH_LOG("frame %zu", i);
+		}
+	}
+}
+
+/* Why the tests cannot run here, or NULL. */
+static const char *why_not(void)
+{
+	if (!on_auto_translated())
+		return ON_PV;
+	return stock_does_harm() ? HARMED_BY_STOCK : NULL;
+}
+
+/* As target_create(), with a file that is for its domain alone. */
+static int target_create_restricted(struct target *target)
+{
+	return target_create(target) ?: restrict_to(target->fd, target->dom);
+}
+
+/* A large mapping, with nothing around it. */
+static char *map_alone(int fd, size_t frames)
+{
+	char *map = mmap(NULL, frames * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+/* The domain goes although the test still has mappings. */
+static bool goes_at_once(struct target *target)
+{
+	domid_t dom = target->dom;
+
+	munmap(target->view, FRAMES * PAGE);
+	target->dom = 0;
+	return !domain_destroy(dom) && domain_is_gone(dom);
+}
+
+/* Requests for a resource of which some frames do not exist. */
+FIXTURE(refused)
+{
+	struct target target;
+	xendevicemodel_handle *dmod;
+	ioservid_t server;
+	char *map;
+};
+
+FIXTURE_VARIANT(refused)
+{
+	bool ioreqs;
+	unsigned int first;
+	/* How many are asked for, and how many of them exist. */
+	unsigned int num;
+	unsigned int there;
+};
+
+/* Xen enters 32 frames at a time. */
+FIXTURE_VARIANT_ADD(refused, after_one_part) {
+	.first = GRANT_FRAMES - 32,
+	.num = 33,
+	.there = 32,
+};
+
+FIXTURE_VARIANT_ADD(refused, after_two_parts) {
+	.first = 0,
+	.num = GRANT_FRAMES + 1,
+	.there = GRANT_FRAMES,
+};
+
+FIXTURE_VARIANT_ADD(refused, within_a_part) {
+	.first = GRANT_FRAMES - 48,
+	.num = 60,
+	.there = 48,
+};
+
+FIXTURE_VARIANT_ADD(refused, of_ioreqs) {
+	.ioreqs = true,
+	.first = XENMEM_resource_ioreq_server_frame_ioreq(0),
+	.num = 2,
+	.there = 1,
+};
+
+FIXTURE_SETUP(refused)
+{
+	int buffered = HVM_IOREQSRV_BUFIOREQ_OFF;
+
+	if (why_not())
+		SKIP_FIXTURE(return, why_not());
+	if (variant->ioreqs && !has_device_models())
+		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
+	ASSERT_EQ(0, target_create_restricted(&self->target));
+	if (variant->ioreqs) {
+		self->dmod = xendevicemodel_open(NULL, 0);
+		ASSERT_NE(NULL, self->dmod);
+		ASSERT_EQ(0, xendevicemodel_create_ioreq_server(self->dmod, self->target.dom,
+								buffered, &self->server));
+	}
+	self->map = map_file(self->target.fd, whole_pages(variant->num));
+	ASSERT_NE(NULL, self->map);
+}
+
+FIXTURE_TEARDOWN(refused)
+{
+	munmap(self->map, whole_pages(variant->num) * PAGE);
+	if (self->dmod)
+		xendevicemodel_close(self->dmod);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+/* Frames of the variant's resource, from its first one on. */
+static int map_part(const struct _test_data_refused *self,
+		    const struct _fixture_variant_refused *variant, const char *addr,
+		    unsigned int first, unsigned int num)
+{
+	if (!variant->ioreqs)
+		return map_grants(self->target.fd, self->target.dom, addr,
+				  variant->first + first, num);
+	return map_resource(self->target.fd, (struct privcmd_mmap_resource) {
+		.dom = self->target.dom,
+		.type = XENMEM_resource_ioreq_server,
+		.id = self->server,
+		.idx = variant->first + first,
+		.num = num,
+		.addr = (uintptr_t)addr,
+	});
+}
+
+static void expect_refused(struct __test_metadata *_metadata,
+			   const struct _test_data_refused *self,
+			   const struct _fixture_variant_refused *variant)
+{
+	EXPECT_EQ(-EINVAL, map_part(self, variant, self->map, 0, variant->num));
+	EXPECT_TRUE(neighbours_are_untouched(self->map, whole_pages(variant->num)));
+}
+
+/* Maps a part of the resource, which shows what another mapping shows. */
+static void expect_mapped(struct __test_metadata *_metadata,
+			  const struct _test_data_refused *self,
+			  const struct _fixture_variant_refused *variant, char *addr,
+			  unsigned int first, unsigned int num)
+{
+	char *other = map_file(self->target.fd, whole_pages(num));
+
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(0, map_part(self, variant, addr, first, num));
+	ASSERT_EQ(0, map_part(self, variant, other, first, num));
+	expect_there(_metadata, addr, num);
+	for (unsigned int i = 0; i < num; i++) {
+		EXPECT_TRUE(is_same_memory(addr + i * PAGE, other + i * PAGE)) {
+			TH_LOG("frame %u", first + i);
+		}
+	}
+	EXPECT_EQ(0, munmap(other, whole_pages(num) * PAGE));
+}
+
+TEST_F(refused, shows_none_of_it)
+{
+	expect_refused(_metadata, self, variant);
+	expect_empty(_metadata, self->map, variant->num);
+}
+
+/* What a place still held would hold the domain. */
+TEST_F(refused, leaves_the_address_space_as_it_was)
+{
+	expect_refused(_metadata, self, variant);
+	EXPECT_TRUE(goes_at_once(&self->target));
+	expect_empty(_metadata, self->map, variant->num);
+}
+
+/* Another one than the first that was refused with the others. */
+TEST_F(refused, is_followed_by_a_single_frame)
+{
+	expect_refused(_metadata, self, variant);
+	expect_mapped(_metadata, self, variant, self->map, variant->there - 1, 1);
+	expect_empty(_metadata, self->map + page_size(),
+		     whole_pages(variant->num) - frames_in_page());
+}
+
+TEST_F(refused, is_followed_by_what_exists)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		expect_refused(_metadata, self, variant);
+	expect_mapped(_metadata, self, variant, self->map, 0, variant->there);
+}
+
+/* In the other order. */
+TEST_F(refused, is_followed_by_two_halves)
+{
+	unsigned int first = variant->there - variant->there / 2;
+	unsigned int second = variant->there / 2;
+
+	expect_refused(_metadata, self, variant);
+	if (second)
+		expect_mapped(_metadata, self, variant, self->map, first, second);
+	expect_mapped(_metadata, self, variant, self->map + whole_pages(second) * PAGE, 0,
+		      first);
+}
+
+TEST_F(refused, is_followed_by_a_batch)
+{
+	const size_t num = whole_pages(variant->num);
+	xen_pfn_t frames[2 * GRANT_FRAMES];
+	int err[2 * GRANT_FRAMES];
+
+	expect_refused(_metadata, self, variant);
+	for (size_t i = 0; i < num; i++)
+		frames[i] = i * 7 % FRAMES;
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map, num, frames,
+				  err));
+	for (size_t i = 0; i < num; i++) {
+		ASSERT_EQ(0, err[i]);
+		EXPECT_EQ(frames[i], number_of(self->map + i * PAGE));
+	}
+}
+
+TEST_F(refused, does_not_touch_another_mapping)
+{
+	const struct target *target = &self->target;
+	char *other = map_file(target->fd, FRAMES);
+
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, other, 0, FRAMES));
+	expect_refused(_metadata, self, variant);
+	munmap(self->map, whole_pages(variant->num) * PAGE);
+	for (size_t i = 0; i < FRAMES; i++) {
+		EXPECT_EQ(i, number_of(other + i * PAGE));
+		EXPECT_EQ(i, number_of(target->view + i * PAGE));
+		EXPECT_TRUE(is_same_memory(other + i * PAGE, target->view + i * PAGE));
+	}
+	EXPECT_EQ(0, munmap(other, FRAMES * PAGE));
+}
+
+/* The places are used again, for somebody else's frames. */
+TEST_F(refused, is_followed_by_frames_of_another_domain)
+{
+	struct target other;
+
+	expect_refused(_metadata, self, variant);
+	EXPECT_TRUE(goes_at_once(&self->target));
+	EXPECT_GT(0, map_part(self, variant, self->map, 0, 1));
+	munmap(self->map, whole_pages(variant->num) * PAGE);
+
+	ASSERT_EQ(0, target_create(&other));
+	for (size_t i = 0; i < FRAMES; i++)
+		EXPECT_EQ(i, number_of(other.view + i * PAGE));
+	EXPECT_EQ(0, target_destroy(&other));
+}
+
+/* Batches of frames that do not exist. */
+FIXTURE(missing)
+{
+	struct target target;
+};
+
+FIXTURE_SETUP(missing)
+{
+	if (why_not())
+		SKIP_FIXTURE(return, why_not());
+	ASSERT_EQ(0, target_create_restricted(&self->target));
+}
+
+FIXTURE_TEARDOWN(missing)
+{
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+static void run_on_first_processor(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Makes no system call: QEMU's emulated SVM mishandles an interrupt of one now and then. */
+static void spin(void)
+{
+	for (unsigned int i = 0; i < 1000000; i++)
+		asm volatile("");
+}
+
+/* What would run all the time, if it could. */
+static pid_t start_competitor(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			spin();
+	}
+	return child;
+}
+
+/* In ns of a process' time on processors. */
+static __u64 time_of(clockid_t clock)
+{
+	struct timespec time;
+
+	clock_gettime(clock, &time);
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+/* How often the kernel took the processor away. */
+static long turns(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_nivcsw;
+}
+
+/* By the last batch, or what was looked at otherwise. */
+static struct {
+	__u64 time;
+	long turns;
+} spent;
+
+static void spent_begin(void)
+{
+	spent.time = time_of(CLOCK_PROCESS_CPUTIME_ID);
+	spent.turns = turns();
+}
+
+static void spent_end(void)
+{
+	spent.turns = turns() - spent.turns;
+	spent.time = time_of(CLOCK_PROCESS_CPUTIME_ID) - spent.time;
+}
+
+/* All the same frame.  Answers with the mapping, which is filled, or NULL. */
+static char *map_same(const struct target *target, xen_pfn_t frame, size_t nr, int error)
+{
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int *err = malloc(nr * sizeof(*err));
+	char *map = map_alone(target->fd, nr);
+	int ret = -ENOMEM;
+
+	for (size_t i = 0; frames && i < nr; i++)
+		frames[i] = frame;
+	spent_begin();
+	if (map && frames && err)
+		ret = map_batch_v2(target->fd, target->dom, map, nr, frames, err);
+	spent_end();
+	if (ret)
+		fprintf(stderr, "# a batch of %zu frames: %d\n", nr, ret);
+	for (size_t i = 0; !ret && i < nr; i++)
+		if (err[i] != error)
+			ret = -1;
+	free(frames);
+	free(err);
+	return ret ? NULL : map;
+}
+
+static char *map_missing(const struct target *target, size_t nr)
+{
+	return map_same(target, NO_FRAME, nr, -EINVAL);
+}
+
+/* As often as from a process that never calls the kernel, or not much less. */
+static void expect_turns(struct __test_metadata *_metadata, const char *what)
+{
+	__u64 end = time_of(CLOCK_PROCESS_CPUTIME_ID) + spent.time;
+	long fair = turns();
+
+	while (time_of(CLOCK_PROCESS_CPUTIME_ID) < end)
+		spin();
+	fair = turns() - fair;
+	EXPECT_LE(fair / 32, spent.turns) {
+		TH_LOG("%ld turns in %s, %ld in as much time elsewhere", spent.turns, what, fair);
+	}
+}
+
+/* More than take a moment; the kernel sets up as many places at a time. */
+#define MANY		32768
+
+TEST_F_TIMEOUT(missing, frames_leave_the_processor_to_others, 120)
+{
+	pid_t competitor;
+	char *map;
+
+	run_on_first_processor();
+	competitor = start_competitor();
+	ASSERT_LT(0, competitor);
+	map = map_missing(&self->target, MANY);
+	ASSERT_NE(NULL, map);
+	expect_turns(_metadata, "a batch");
+	spent_begin();
+	ASSERT_EQ(0, munmap(map, MANY * PAGE));
+	spent_end();
+	expect_turns(_metadata, "munmap()");
+	kill(competitor, SIGKILL);
+	ASSERT_EQ(competitor, waitpid(competitor, NULL, 0));
+}
+
+/*
+ * Runs a batch in a child, which is killed when it has used so much time, if it
+ * still is there.  Answers with the time that it has used in all.
+ */
+static __u64 time_of_batch(const struct target *target, __u64 limit)
+{
+	struct rusage usage = {};
+	clockid_t clock;
+	pid_t child;
+
+	child = fork();
+	if (!child)
+		_exit(!map_missing(target, MANY));
+	clock_getcpuclockid(child, &clock);
+	while (!wait4(child, NULL, WNOHANG, &usage)) {
+		if (time_of(clock) >= limit)
+			kill(child, SIGKILL);
+		usleep(1000);
+	}
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000ULL +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ULL;
+}
+
+/* Neither the rest of it is done then, nor much undone. */
+TEST_F_TIMEOUT(missing, frames_end_soon_when_killed, 120)
+{
+	__u64 whole, killed;
+
+	/* The address space is set up. */
+	ASSERT_NE(NULL, map_missing(&self->target, STEP));
+	time_of_batch(&self->target, -1ULL);
+	whole = time_of_batch(&self->target, -1ULL);
+	killed = time_of_batch(&self->target, whole / 8);
+	EXPECT_GT(whole / 2, killed) {
+		TH_LOG("%llu us in all, %llu us when killed after %llu us",
+		       whole / 1000, killed / 1000, whole / 8000);
+	}
+}
+
+/* What failed has no use for a place. */
+TEST_F_TIMEOUT(missing, frames_keep_no_pages, 120)
+{
+	unsigned long before;
+
+	ASSERT_NE(NULL, map_missing(&self->target, STEP));
+	before = borrowable_bytes();
+	for (unsigned int i = 0; i < 3; i++) {
+		ASSERT_NE(NULL, map_missing(&self->target, MANY));
+		EXPECT_EQ(before, borrowable_bytes());
+	}
+}
+
+/* On either side of a step's end, and the first and the last one. */
+TEST_F_TIMEOUT(missing, frames_can_be_added_one_by_one, 60)
+{
+	const size_t holes[] = { 0, STEP - 1, STEP, 2 * STEP - 1, 2 * STEP, 2 * STEP + 75 };
+	const size_t size = frames_in_page(), nr = (2 * STEP + 76) * size;
+	const struct target *target = &self->target;
+	char *map = map_alone(target->fd, nr);
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int *err = malloc(nr * sizeof(*err));
+
+	ASSERT_NE(NULL, map);
+	for (size_t i = 0; i < nr; i++)
+		frames[i] = i * 7 % FRAMES;
+	for (size_t i = 0; i < ARRAY_SIZE(holes); i++)
+		frames[holes[i] * size] = NO_FRAME;
+	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, map, nr, frames, err));
+	for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
+		char *page = map + holes[i] * page_size();
+
+		expect_empty(_metadata, page, size);
+		EXPECT_EQ(-EINVAL, err[holes[i] * size]);
+		ASSERT_EQ(0, map_frames(target->fd, target->dom, page, 0, size));
+		for (size_t j = 0; j < size; j++)
+			frames[holes[i] * size + j] = j;
+	}
+	for (size_t i = 0; i < nr; i++) {
+		ASSERT_EQ(0, signal_of_reading(map + i * PAGE));
+		ASSERT_EQ(frames[i], number_of(map + i * PAGE));
+	}
+	free(frames);
+	free(err);
+}
+
+/* In one place after the other, what failed and what takes its place. */
+TEST_F(missing, frames_can_be_followed_by_a_resource)
+{
+	const size_t size = frames_in_page();
+	const struct target *target = &self->target;
+	char *map = map_missing(target, 2 * size);
+
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(-EINVAL, map_grants(target->fd, target->dom, map, GRANT_FRAMES, 1));
+	expect_empty(_metadata, map, 2 * size);
+	ASSERT_EQ(0, map_grants(target->fd, target->dom, map, 0, size));
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, map + size * PAGE, 0, size));
+	expect_there(_metadata, map, 2 * size);
+}
+
+/* Its memory stays while somebody maps it, but there is no more to map. */
+TEST_F(missing, frames_of_a_domain_that_has_gone)
+{
+	const struct target *target = &self->target;
+	xen_pfn_t frames[FRAMES] = {};
+	int err[FRAMES] = {};
+	domid_t dom = target->dom;
+	char *map = map_file(target->fd, FRAMES);
+
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, domain_destroy(dom));
+	self->target.dom = 0;
+	EXPECT_EQ(0, map_batch_v2(target->fd, dom, map, FRAMES, frames, err));
+	for (size_t i = 0; i < FRAMES; i++)
+		EXPECT_GT(0, err[i]);
+	EXPECT_GT(0, map_grants(target->fd, dom, map, 0, 1));
+	expect_empty(_metadata, map, FRAMES);
+	ASSERT_EQ(0, munmap(target->view, FRAMES * PAGE));
+	EXPECT_TRUE(domain_is_gone(dom));
+}
+
+static __u64 free_pages_of_xen(void)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	xc_physinfo_t info = {};
+
+	if (!xch || xc_physinfo(xch, &info))
+		info.free_pages = 0;
+	xc_interface_close(xch);
+	return info.free_pages;
+}
+
+static long available_kib(void)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kib = -1;
+
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		sscanf(line, "MemAvailable: %ld", &kib);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* What a test allocates itself, and what happens beside it. */
+#define NOISE_KIB	8192
+
+/* The pages of the address space that a restricted file may use, in these tests. */
+#define BOUND		100
+#define BOUND_AT_FIRST	8388608
+#define BOUND_FILE	"/sys/module/xen_privcmd/parameters/max_unpopulated_pages"
+
+/* Answers with 0 if there is none. */
+static unsigned long read_bound(void)
+{
+	FILE *file = fopen(BOUND_FILE, "r");
+	unsigned long value = 0;
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lu", &value) != 1)
+		value = 0;
+	fclose(file);
+	return value;
+}
+
+static bool write_bound(unsigned long value)
+{
+	FILE *file = fopen(BOUND_FILE, "w");
+
+	if (!file)
+		return false;
+	fprintf(file, "%lu", value);
+	return !fclose(file) && read_bound() == value;
+}
+
+FIXTURE(bound)
+{
+	struct target target;
+	unsigned long before;
+	/* What is counted; the target's view is of another one. */
+	int fd;
+};
+
+FIXTURE_SETUP(bound)
+{
+	if (!on_auto_translated())
+		SKIP_FIXTURE(return, ON_PV);
+	if (on_stock_driver())
+		SKIP_FIXTURE(return, "the stock driver has no bound");
+	self->before = read_bound();
+	ASSERT_NE(0, self->before);
+	ASSERT_EQ(0, target_create(&self->target));
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(write_bound(BOUND));
+}
+
+FIXTURE_TEARDOWN(bound)
+{
+	EXPECT_TRUE(write_bound(self->before));
+	close(self->fd);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+/* Fills pages with one frame after the other, from the first one on. */
+static int fill_pages(const struct _test_data_bound *self, int fd, const char *map,
+		      size_t pages)
+{
+	size_t nr = pages * frames_in_page();
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int ret;
+
+	for (size_t i = 0; i < nr; i++)
+		frames[i] = i % FRAMES;
+	ret = map_batch_v1(fd, self->target.dom, map, nr, frames);
+	for (size_t i = 0; i < nr; i++)
+		if (frames[i] != i % FRAMES)
+			ret = memory_changed("MMAPBATCH");
+	free(frames);
+	return ret;
+}
+
+static void expect_filled(struct __test_metadata *_metadata, const char *map, size_t pages)
+{
+	for (size_t i = 0; i < pages * frames_in_page(); i++) {
+		ASSERT_EQ(0, signal_of_reading(map + i * PAGE));
+		ASSERT_EQ(i % FRAMES, number_of(map + i * PAGE));
+	}
+}
+
+/* A mapping of the file that is filled to the last page. */
+static char *expect_room(struct __test_metadata *_metadata,
+			 const struct _test_data_bound *self, int fd, size_t pages)
+{
+	char *map = map_alone(fd, pages * frames_in_page());
+
+	EXPECT_NE(NULL, map);
+	EXPECT_EQ(0, fill_pages(self, fd, map, pages)) {
+		TH_LOG("%zu pages", pages);
+	}
+	expect_filled(_metadata, map, pages);
+	return map;
+}
+
+/* Answers with the mapping that stays empty. */
+static char *expect_no_room(struct __test_metadata *_metadata,
+			    const struct _test_data_bound *self, int fd, size_t pages)
+{
+	char *map = map_alone(fd, pages * frames_in_page());
+
+	EXPECT_NE(NULL, map);
+	EXPECT_EQ(-ENOMEM, fill_pages(self, fd, map, pages)) {
+		TH_LOG("%zu pages", pages);
+	}
+	expect_empty(_metadata, map, pages * frames_in_page());
+	return map;
+}
+
+TEST_F(bound, is_large_at_first)
+{
+	EXPECT_EQ(BOUND_AT_FIRST, self->before);
+}
+
+TEST_F(bound, is_for_all_mappings_of_a_file)
+{
+	char *first, *refused;
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	first = expect_room(_metadata, self, self->fd, BOUND - 40);
+	refused = expect_no_room(_metadata, self, self->fd, 41);
+	expect_room(_metadata, self, self->fd, 40);
+	expect_no_room(_metadata, self, self->fd, 1);
+	expect_filled(_metadata, first, BOUND - 40);
+	expect_empty(_metadata, refused, 41 * frames_in_page());
+
+	ASSERT_EQ(0, munmap(first, (BOUND - 40) * page_size()));
+	EXPECT_EQ(0, fill_pages(self, self->fd, refused, 41));
+	expect_filled(_metadata, refused, 41);
+	expect_no_room(_metadata, self, self->fd, BOUND - 80);
+	expect_room(_metadata, self, self->fd, BOUND - 81);
+}
+
+/* What was mapped before it was found that there is no room is removed again. */
+TEST_F_TIMEOUT(bound, ends_a_long_batch, 60)
+{
+	const size_t pages = 2 * STEP + 50;
+	char *map;
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	ASSERT_TRUE(write_bound(pages - 1));
+	map = expect_no_room(_metadata, self, self->fd, pages);
+	ASSERT_TRUE(write_bound(pages));
+	EXPECT_EQ(0, fill_pages(self, self->fd, map, pages));
+	expect_filled(_metadata, map, pages);
+	expect_no_room(_metadata, self, self->fd, 1);
+}
+
+TEST_F_TIMEOUT(bound, leaves_no_frame_of_what_it_ended, 60)
+{
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	expect_no_room(_metadata, self, self->fd, STEP + BOUND);
+	EXPECT_TRUE(goes_at_once(&self->target));
+}
+
+TEST_F(bound, is_for_resources_too)
+{
+	const size_t pages = whole_pages(GRANT_FRAMES) / frames_in_page();
+	const domid_t dom = self->target.dom;
+	char *map = map_alone(self->fd, whole_pages(GRANT_FRAMES));
+
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, restrict_to(self->fd, dom));
+	ASSERT_TRUE(write_bound(pages - 1));
+	EXPECT_EQ(-ENOMEM, map_grants(self->fd, dom, map, 0, GRANT_FRAMES));
+	expect_empty(_metadata, map, GRANT_FRAMES);
+	ASSERT_TRUE(write_bound(pages));
+	EXPECT_EQ(0, map_grants(self->fd, dom, map, 0, GRANT_FRAMES));
+	expect_there(_metadata, map, GRANT_FRAMES);
+	expect_no_room(_metadata, self, self->fd, 1);
+}
+
+TEST_F(bound, is_not_for_an_unrestricted_file)
+{
+	expect_room(_metadata, self, self->fd, BOUND + 1);
+	expect_room(_metadata, self, self->fd, BOUND + 1);
+}
+
+TEST_F(bound, is_for_what_a_file_had_before_its_restriction_too)
+{
+	char *map = expect_room(_metadata, self, self->fd, BOUND - 40);
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	expect_no_room(_metadata, self, self->fd, 41);
+	expect_room(_metadata, self, self->fd, 40);
+	expect_filled(_metadata, map, BOUND - 40);
+}
+
+TEST_F(bound, is_for_each_file)
+{
+	int other = privcmd_open();
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	ASSERT_EQ(0, restrict_to(other, self->target.dom));
+	expect_room(_metadata, self, self->fd, BOUND);
+	expect_room(_metadata, self, other, BOUND);
+	expect_no_room(_metadata, self, self->fd, 1);
+	expect_no_room(_metadata, self, other, 1);
+	close(other);
+}
+
+TEST_F(bound, is_not_for_frames_that_failed)
+{
+	const size_t nr = BOUND * frames_in_page(), there = 10 * frames_in_page();
+	const domid_t dom = self->target.dom;
+	char *map = map_alone(self->fd, nr);
+	xen_pfn_t frames[1600];
+	int err[1600];
+
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, restrict_to(self->fd, dom));
+	for (size_t i = 0; i < nr; i++)
+		frames[i] = i < there ? i % FRAMES : NO_FRAME;
+	ASSERT_EQ(0, map_batch_v2(self->fd, dom, map, nr, frames, err));
+	expect_filled(_metadata, map, 10);
+	expect_no_room(_metadata, self, self->fd, BOUND - 9);
+	expect_room(_metadata, self, self->fd, BOUND - 10);
+}
+
+/* Pages that take several frames, where the kernel's are larger than Xen's. */
+FIXTURE(page)
+{
+	struct target target;
+	char *map;
+};
+
+FIXTURE_SETUP(page)
+{
+	if (why_not())
+		SKIP_FIXTURE(return, why_not());
+	ASSERT_EQ(0, target_create_restricted(&self->target));
+	self->map = map_file(self->target.fd, 3 * frames_in_page());
+	ASSERT_NE(NULL, self->map);
+}
+
+FIXTURE_TEARDOWN(page)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->map, 3 * frames_in_page()));
+	munmap(self->map, 3 * page_size());
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+/* The rest of a page shows its last frame: there must be something behind it. */
+static void expect_repeated(struct __test_metadata *_metadata, char *map, size_t frames)
+{
+	size_t all = whole_pages(frames);
+
+	expect_there(_metadata, map, all);
+	for (size_t i = frames; i < all; i++) {
+		EXPECT_TRUE(is_same_memory(map + (frames - 1) * PAGE, map + i * PAGE)) {
+			TH_LOG("frame %zu", i);
+		}
+	}
+}
+
+TEST_F(page, is_whole_when_a_resource_has_one_frame)
+{
+	const struct target *target = &self->target;
+	const size_t size = frames_in_page();
+
+	ASSERT_EQ(0, map_grants(target->fd, target->dom, self->map, 0, 1));
+	expect_repeated(_metadata, self->map, 1);
+	ASSERT_EQ(0, map_grants(target->fd, target->dom, self->map + page_size(), 0, size + 1));
+	expect_repeated(_metadata, self->map + page_size(), size + 1);
+	EXPECT_TRUE(is_same_memory(self->map, self->map + page_size()));
+}
+
+TEST_F(page, is_whole_when_a_batch_ends_in_it)
+{
+	const size_t size = frames_in_page(), nr = 2 * size + 1;
+	const struct target *target = &self->target;
+	xen_pfn_t frames[33];
+	int err[33];
+
+	for (size_t i = 0; i < nr; i++)
+		frames[i] = (i + 3) % FRAMES;
+	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
+	for (size_t i = 0; i < nr; i++) {
+		EXPECT_EQ(0, err[i]);
+		EXPECT_EQ(frames[i], number_of(self->map + i * PAGE));
+	}
+	expect_repeated(_metadata, self->map, nr);
+}
+
+/* Errors tell what is there: with one frame of a page all of them have failed. */
+TEST_F(page, is_empty_when_one_of_its_frames_failed)
+{
+	const size_t size = frames_in_page(), nr = 3 * size, bad = size + size / 2;
+	const struct target *target = &self->target;
+	xen_pfn_t frames[48];
+	int err[48];
+
+	for (size_t i = 0; i < nr; i++)
+		frames[i] = (i + 3) % FRAMES;
+	frames[bad] = NO_FRAME;
+	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
+	for (size_t i = 0; i < nr; i++) {
+		EXPECT_EQ(i / size == 1 ? -EINVAL : 0, err[i]) {
+			TH_LOG("frame %zu", i);
+		}
+	}
+	expect_there(_metadata, self->map, size);
+	expect_empty(_metadata, self->map + page_size(), size);
+	expect_there(_metadata, self->map + 2 * page_size(), size);
+
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, self->map + page_size(), 0, size));
+	expect_there(_metadata, self->map, nr);
+	for (size_t i = 0; i < size; i++)
+		EXPECT_EQ(i, number_of(self->map + page_size() + i * PAGE));
+}
+
+TEST_F(page, is_empty_when_the_last_frame_of_a_batch_failed)
+{
+	const size_t size = frames_in_page(), nr = 2 * size + 1;
+	const struct target *target = &self->target;
+	xen_pfn_t frames[33] = {};
+	int err[33];
+
+	frames[nr - 1] = NO_FRAME;
+	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
+	for (size_t i = 0; i < nr; i++)
+		EXPECT_EQ(i < nr - 1 ? 0 : -EINVAL, err[i]);
+	expect_there(_metadata, self->map, 2 * size);
+	expect_empty(_metadata, self->map + 2 * page_size(), size);
+}
+
+/* To the kernel, and what it was for to the hypervisor. */
+TEST_F_TIMEOUT(page, comes_back_when_its_mapping_ends, 120)
+{
+	const size_t nr = 4096;
+	unsigned long borrowable;
+	__u64 xen_before;
+	long kib_before;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		char *map = map_same(&self->target, i % FRAMES, nr, 0);
+
+		ASSERT_NE(NULL, map);
+		EXPECT_EQ(i % FRAMES, number_of(map));
+		EXPECT_EQ(i % FRAMES, number_of(map + (nr - 1) * PAGE));
+		ASSERT_EQ(0, munmap(map, nr * PAGE));
+		if (i) {
+			EXPECT_EQ(borrowable, borrowable_bytes());
+			EXPECT_GE(xen_before, free_pages_of_xen() - 16);
+			EXPECT_LE(xen_before, free_pages_of_xen() + 16);
+			EXPECT_LE(kib_before, available_kib() + NOISE_KIB);
+			continue;
+		}
+		borrowable = borrowable_bytes();
+		xen_before = free_pages_of_xen();
+		kib_before = available_kib();
+		ASSERT_LT(0, xen_before);
+	}
+}
+
+/* The largest of QEMU's mappings are that large. */
+#define SPARSE		(16UL * 1024 * 1024 * 1024)
+#define SPARSE_MAPPINGS	20
+
+/* Puts the process into a group of its own with little memory, if the kernel has that. */
+static void limit_memory(void)
+{
+	static const char *const files[][2] = {
+		{ "/tmp/cgroup/cgroup.subtree_control", "+memory" },
+		{ "/tmp/cgroup/small/memory.max", "16M" },
+		{ "/tmp/cgroup/small/memory.swap.max", "0" },
+		{ "/tmp/cgroup/small/cgroup.procs", "0" },
+	};
+
+	mkdir("/tmp/cgroup", 0700);
+	mount("cgroup2", "/tmp/cgroup", "cgroup2", 0, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		FILE *file;
+
+		if (i == 1)
+			mkdir("/tmp/cgroup/small", 0700);
+		file = fopen(files[i][0], "w");
+		if (!file)
+			continue;
+		fputs(files[i][1], file);
+		fclose(file);
+	}
+}
+
+/* Answers with the number of mappings that show a frame; each is large. */
+static int fill_sparsely(const struct target *target)
+{
+	long before = available_kib();
+	int i;
+
+	for (i = 0; i < SPARSE_MAPPINGS; i++) {
+		char *map = map_alone(target->fd, SPARSE / PAGE);
+		char *place = map + i * (SPARSE / SPARSE_MAPPINGS & -page_size());
+
+		if (!map || map_grants(target->fd, target->dom, place, i, 1) ||
+		    signal_of_writing(place))
+			break;
+		if (available_kib() < before - 4 * NOISE_KIB)
+			break;
+	}
+	return i;
+}
+
+/* The kernel holds what is in proportion to it, not to the mapping. */
+TEST_F_TIMEOUT(page, costs_no_more_in_a_large_mapping, 60)
+{
+	int status;
+	pid_t child;
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		limit_memory();
+		_exit(fill_sparsely(&self->target));
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(SPARSE_MAPPINGS, WEXITSTATUS(status));
+	umount2("/tmp/cgroup", MNT_DETACH);
+}
+
+/* Owns the machine's own memory, such as that of devices. */
+#define DOMID_OF_MACHINE	0x7ff1
+
+/* The last test, for some versions of Xen end with it on Arm. */
+TEST_F(page, of_the_machine_is_refused)
+{
+	const domid_t dom = DOMID_OF_MACHINE;
+	const size_t size = frames_in_page();
+	xen_pfn_t frames[16] = {};
+	int fd = privcmd_open();
+	int err[16];
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EPERM, map_batch_v2(self->target.fd, dom, self->map, size, frames, err));
+	ASSERT_EQ(0, munmap(self->map, 3 * page_size()));
+	ASSERT_EQ(self->map, mmap(self->map, page_size(), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_FIXED, fd, 0));
+	EXPECT_EQ(-EINVAL, map_batch_v2(fd, dom, self->map, size, frames, err));
+	EXPECT_EQ(-EINVAL, map_batch_v1(fd, dom, self->map, size, frames));
+	for (size_t i = 0; i < size; i++)
+		EXPECT_EQ(0, frames[i]);
+	expect_empty(_metadata, self->map, size);
+	EXPECT_EQ(0, map_frames(fd, self->target.dom, self->map, 0, size));
+	expect_there(_metadata, self->map, size);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
