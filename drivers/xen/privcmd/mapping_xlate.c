@@ -62,7 +62,7 @@ xen_pfn_t privcmd_xlate_place(struct page **pages, unsigned int i)
 static bool empty_places(struct page **pages, unsigned int first, unsigned int nr)
 {
 	struct xen_remove_from_physmap removals[BATCH];
-	struct multicall_entry calls[BATCH] = {};
+	struct multicall_entry calls[BATCH];
 	bool empty = true;
 	unsigned int i;
 	int err;
@@ -71,6 +71,7 @@ static bool empty_places(struct page **pages, unsigned int first, unsigned int n
 		removals[i].domid = DOMID_SELF;
 		removals[i].gpfn = privcmd_xlate_place(pages, first + i);
 		calls[i].op = __HYPERVISOR_memory_op;
+		calls[i].result = -EINVAL;
 		calls[i].args[0] = XENMEM_remove_from_physmap;
 		calls[i].args[1] = (unsigned long)&removals[i];
 	}

@@ -203,7 +203,7 @@ struct privcmd_irqfd {
  * another domain; EBADF: @event_fd is not open; EBUSY: the eventfd has a doorbell
  * of the server already, or the file has doorbells of the server, or at @ioreq, by
  * another mapping; EEXIST: another eventfd has that doorbell; ENOSPC: 1024 doorbells
- * of a file are the limit; ENODEV: there is nothing to end; EFAULT; ENOMEM; or the
+ * of a file are the limit, or 64 files at one event channel; ENODEV: there is nothing to end; EFAULT; ENOMEM; or the
  * hypervisor's error, as for IOCTL_PRIVCMD_DM_NR_VCPUS.
  */
 struct privcmd_ioeventfd {
@@ -244,7 +244,8 @@ struct privcmd_pcidev_get_gsi {
 	_IOC(_IOC_NONE, 'P', 5, sizeof(struct privcmd_dm_op))
 /*
  * Restricts the file, for good, to requests for one domain; the argument is a
- * pointer to its domid_t.  EINVAL if it is restricted to another one already.
+ * pointer to its domid_t.  EINVAL if it is restricted to another one already, or
+ * for a reserved domid, except DOMID_IDLE, which restricts it to nobody.
  */
 #define IOCTL_PRIVCMD_RESTRICT \
 	_IOC(_IOC_NONE, 'P', 6, sizeof(domid_t))
