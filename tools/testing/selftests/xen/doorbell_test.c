@@ -26,9 +26,6 @@
 #define TWICE_IN_THOUSAND 0
 #endif
 
-/* In seconds; a guest on an emulated processor takes its time. */
-#define TIME_LIMIT	120
-
 /* In seconds, for an interrupt. */
 #define WAIT		20
 
@@ -262,7 +259,7 @@ static int raise_on(const struct machine *machine, int fd, int eventfd, unsigned
 	return irqfd(fd, machine->guest.dom, eventfd, &op, sizeof(op));
 }
 
-TEST_F_TIMEOUT(interrupt, comes_once_for_each_write, 600)
+TEST_F(interrupt, comes_once_for_each_write)
 {
 	const unsigned int all = number_to_count();
 	const double start = now();
@@ -291,7 +288,7 @@ TEST_F_TIMEOUT(interrupt, comes_once_for_each_write, 600)
 		now() - start, twice);
 }
 
-TEST_F_TIMEOUT(interrupt, comes_for_what_was_written_before, TIME_LIMIT)
+TEST_F(interrupt, comes_for_what_was_written_before)
 {
 	ASSERT_TRUE(signal_eventfd(self->events[0]));
 	ASSERT_EQ(0, raise_on(&self->machine, self->machine.server.fd, self->events[0], 2));
@@ -303,7 +300,7 @@ TEST_F_TIMEOUT(interrupt, comes_for_what_was_written_before, TIME_LIMIT)
 }
 
 /* What was written before the end has come, what is written after it does not. */
-TEST_F_TIMEOUT(interrupt, ends_with_its_registration, TIME_LIMIT)
+TEST_F(interrupt, ends_with_its_registration)
 {
 	struct machine *machine = &self->machine;
 	unsigned int more = 0;
@@ -323,7 +320,7 @@ TEST_F_TIMEOUT(interrupt, ends_with_its_registration, TIME_LIMIT)
 }
 
 /* Each write is told to all who wait; a counter is lowered for those only. */
-TEST_F_TIMEOUT(interrupt, comes_for_each_file, TIME_LIMIT)
+TEST_F(interrupt, comes_for_each_file)
 {
 	int fd = privcmd_open(), event = eventfd(5, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 	struct machine *machine = &self->machine;
@@ -344,7 +341,7 @@ TEST_F_TIMEOUT(interrupt, comes_for_each_file, TIME_LIMIT)
 	EXPECT_EQ(4, left);
 }
 
-TEST_F_TIMEOUT(interrupt, ends_with_its_file, TIME_LIMIT)
+TEST_F(interrupt, ends_with_its_file)
 {
 	struct machine *machine = &self->machine;
 	int fd = privcmd_open();
@@ -365,7 +362,7 @@ TEST_F_TIMEOUT(interrupt, ends_with_its_file, TIME_LIMIT)
 }
 
 /* Nobody else's request, not even with the same eventfd, ends it. */
-TEST_F_TIMEOUT(interrupt, is_ended_by_its_own_file_only, TIME_LIMIT)
+TEST_F(interrupt, is_ended_by_its_own_file_only)
 {
 	struct machine *machine = &self->machine;
 	int fd = privcmd_open();
@@ -378,7 +375,7 @@ TEST_F_TIMEOUT(interrupt, is_ended_by_its_own_file_only, TIME_LIMIT)
 }
 
 /* The eventfds of whom nothing is left but their registrations. */
-TEST_F_TIMEOUT(interrupt, can_lose_its_eventfd, TIME_LIMIT)
+TEST_F(interrupt, can_lose_its_eventfd)
 {
 	struct machine *machine = &self->machine;
 
@@ -410,7 +407,7 @@ static void ring(struct machine *machine, unsigned int vcpu)
 }
 
 /* The kernel can go on signalling it: a doorbell does not take its descriptor. */
-TEST_F_TIMEOUT(interrupt, ends_with_the_last_descriptor_of_its_eventfd, TIME_LIMIT)
+TEST_F(interrupt, ends_with_the_last_descriptor_of_its_eventfd)
 {
 	struct machine *machine = &self->machine;
 	int event = self->events[0];
@@ -462,7 +459,7 @@ static void let_write(const struct writer *writer)
 }
 
 /* Its end, its file's and its domain's, while somebody writes all the time. */
-TEST_F_TIMEOUT(interrupt, can_end_while_others_write, TIME_LIMIT)
+TEST_F(interrupt, can_end_while_others_write)
 {
 	struct machine *machine = &self->machine;
 	struct writer writer = { .event = self->events[0] };
@@ -493,7 +490,7 @@ TEST_F_TIMEOUT(interrupt, can_end_while_others_write, TIME_LIMIT)
 	pthread_join(thread, NULL);
 }
 
-TEST_F_TIMEOUT(interrupt, goes_nowhere_when_its_domain_is_destroyed, TIME_LIMIT)
+TEST_F(interrupt, goes_nowhere_when_its_domain_is_destroyed)
 {
 	struct machine *machine = &self->machine;
 	domid_t dom = machine->guest.dom;
@@ -567,7 +564,7 @@ static bool machine_finishes(struct machine *machine, struct __test_metadata *_m
 	return false;
 }
 
-TEST_F_TIMEOUT(doorbell, signals_its_eventfd_once_for_each_write, 600)
+TEST_F(doorbell, signals_its_eventfd_once_for_each_write)
 {
 	const unsigned int rounds = number_to_count() / VCPUS / QUEUES;
 	const double start = now();
@@ -616,7 +613,7 @@ static void stop_guest(struct machine *machine, struct __test_metadata *_metadat
 	ASSERT_TRUE(machine_finishes(machine, _metadata));
 }
 
-TEST_F_TIMEOUT(doorbell, reaches_the_emulator_when_it_has_ended, TIME_LIMIT)
+TEST_F(doorbell, reaches_the_emulator_when_it_has_ended)
 {
 	struct machine *machine = &self->machine;
 	unsigned int signals = 0, rounds;
@@ -640,7 +637,7 @@ TEST_F_TIMEOUT(doorbell, reaches_the_emulator_when_it_has_ended, TIME_LIMIT)
 	EXPECT_EQ(VCPUS * GUEST_NO_DOORBELLS * rounds, machine->others);
 }
 
-TEST_F_TIMEOUT(doorbell, ends_with_its_file, TIME_LIMIT)
+TEST_F(doorbell, ends_with_its_file)
 {
 	struct machine *machine = &self->machine;
 	unsigned int signals = 0;
@@ -662,7 +659,7 @@ TEST_F_TIMEOUT(doorbell, ends_with_its_file, TIME_LIMIT)
 }
 
 /* The kernel does not read what the process maps, but the pages behind it. */
-TEST_F_TIMEOUT(doorbell, outlives_the_mapping, TIME_LIMIT)
+TEST_F(doorbell, outlives_the_mapping)
 {
 	struct machine *machine = &self->machine;
 	struct ioreq *slots = machine->server.slots;
@@ -686,7 +683,7 @@ TEST_F_TIMEOUT(doorbell, outlives_the_mapping, TIME_LIMIT)
 }
 
 /* Two readers, each with another file's eventfds: one of them gets it. */
-TEST_F_TIMEOUT(doorbell, is_rung_once_for_two_files, TIME_LIMIT)
+TEST_F(doorbell, is_rung_once_for_two_files)
 {
 	struct machine *machine = &self->machine;
 	int other_file = privcmd_open(), others[QUEUES];
@@ -704,7 +701,7 @@ TEST_F_TIMEOUT(doorbell, is_rung_once_for_two_files, TIME_LIMIT)
 }
 
 /* A write that came before, and whose interrupt nobody served. */
-TEST_F_TIMEOUT(doorbell, signals_for_a_request_that_waits, TIME_LIMIT)
+TEST_F(doorbell, signals_for_a_request_that_waits)
 {
 	struct machine *machine = &self->machine;
 
@@ -727,7 +724,7 @@ TEST_F_TIMEOUT(doorbell, signals_for_a_request_that_waits, TIME_LIMIT)
 }
 
 /* Whatever stands in the slots, the kernel takes no harm; the log is looked at. */
-TEST_F_TIMEOUT(doorbell, takes_no_harm_from_nonsense, TIME_LIMIT)
+TEST_F(doorbell, takes_no_harm_from_nonsense)
 {
 	struct machine *machine = &self->machine;
 	unsigned int seed = 1;
@@ -761,7 +758,7 @@ TEST_F_TIMEOUT(doorbell, takes_no_harm_from_nonsense, TIME_LIMIT)
 	machine->guest.orders->rounds = 1;
 }
 
-TEST_F_TIMEOUT(doorbell, is_no_more_when_its_domain_is_destroyed, TIME_LIMIT)
+TEST_F(doorbell, is_no_more_when_its_domain_is_destroyed)
 {
 	struct machine *machine = &self->machine;
 	domid_t dom = machine->guest.dom;
@@ -781,7 +778,7 @@ TEST_F_TIMEOUT(doorbell, is_no_more_when_its_domain_is_destroyed, TIME_LIMIT)
 	EXPECT_TRUE(domain_is_gone(dom));
 }
 
-TEST_F_TIMEOUT(doorbell, is_no_more_when_its_process_is_killed, TIME_LIMIT)
+TEST_F(doorbell, is_no_more_when_its_process_is_killed)
 {
 	pid_t child = fork();
 	int status;
@@ -835,7 +832,7 @@ FIXTURE_TEARDOWN(sample)
 }
 
 /* One vCPU rings, another one is interrupted. */
-TEST_F_TIMEOUT(sample, turns_rings_into_interrupts, TIME_LIMIT)
+TEST_F(sample, turns_rings_into_interrupts)
 {
 	const unsigned int rounds = 200;
 	unsigned int taken;

@@ -235,7 +235,7 @@ TEST_F(sandbox, has_files_that_reach_no_other_domain)
 	EXPECT_EQ(1, evtchns);
 }
 
-TEST_F_TIMEOUT(sandbox, does_not_keep_two_from_serving_at_once, 100)
+TEST_F(sandbox, does_not_keep_two_from_serving_at_once)
 {
 	ASSERT_EQ(0, guest_run(&self->guests[0]));
 	ASSERT_EQ(0, guest_run(&self->guests[1]));
@@ -377,7 +377,7 @@ static long inject_map_resource(pid_t pid, domid_t dom)
 			    sizeof(resource));
 }
 
-TEST_F_TIMEOUT(sandbox, lets_a_hijacked_worker_ask_about_its_own_domain_only, 60)
+TEST_F(sandbox, lets_a_hijacked_worker_ask_about_its_own_domain_only)
 {
 	pid_t worker = self->emulators[0].worker;
 	domid_t own = self->guests[0].dom, other = self->guests[1].dom;
@@ -450,7 +450,7 @@ FIXTURE_TEARDOWN(filter)
 	EXPECT_EQ(0, guest_destroy(&self->guest));
 }
 
-TEST_F_TIMEOUT(filter, kills_for_all_else, 60)
+TEST_F(filter, kills_for_all_else)
 {
 	char adopt[32] = "--uid=65534";
 	struct emulator *emulator = &self->emulator;
@@ -718,7 +718,7 @@ static void *scribble(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sandbox, survives_a_page_that_changes_all_the_time, 80)
+TEST_F(sandbox, survives_a_page_that_changes_all_the_time)
 {
 	struct guest *guest = &self->guests[0];
 	struct emulator *emulator = &self->emulators[0];

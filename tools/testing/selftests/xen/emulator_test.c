@@ -192,7 +192,7 @@ FIXTURE_TEARDOWN(vcpus)
 	EXPECT_EQ(0, guest_destroy(&self->guest));
 }
 
-TEST_F_TIMEOUT(vcpus, are_served_each_through_its_own_slot, 100)
+TEST_F(vcpus, are_served_each_through_its_own_slot)
 {
 	ASSERT_TRUE(self->emulator.ready) {
 		TH_LOG("%s", self->emulator.err);
@@ -298,7 +298,7 @@ static bool stop_serving(const struct emulator *emulator,
 }
 
 /* The guest finds nothing there then, but does not hang. */
-TEST_F_TIMEOUT(served, until_sigterm, 60)
+TEST_F(served, until_sigterm)
 {
 	ASSERT_TRUE(server_exists(self->dmod, &self->emulator));
 	ASSERT_TRUE(stop_serving(&self->emulator, self->slots));
@@ -345,7 +345,7 @@ static bool is_left_to_adopt(struct emulator *emulator)
 }
 
 /* It is killed before it has taken the requests of any vCPU. */
-TEST_F_TIMEOUT(served, by_a_new_emulator_when_killed_before_it_took_a_request, 60)
+TEST_F(served, by_a_new_emulator_when_killed_before_it_took_a_request)
 {
 	ASSERT_TRUE(stop_serving(&self->emulator, self->slots));
 	ASSERT_EQ(0, kill(self->emulator.worker, SIGKILL));
@@ -399,7 +399,7 @@ static int step(pid_t worker, struct ioreq *slots)
 }
 
 /* What is written to a slot once a request was taken has no effect. */
-TEST_F_TIMEOUT(served, from_its_own_copy_of_a_request, 100)
+TEST_F(served, from_its_own_copy_of_a_request)
 {
 	pid_t worker = self->emulator.worker;
 
@@ -422,7 +422,7 @@ TEST_F_TIMEOUT(served, from_its_own_copy_of_a_request, 100)
 	EXPECT_EQ(EMULATOR_DONE, emulator_end(&self->emulator, SIGTERM));
 }
 
-TEST_F_TIMEOUT(served, by_a_new_emulator_when_killed_in_the_middle_of_a_request, 60)
+TEST_F(served, by_a_new_emulator_when_killed_in_the_middle_of_a_request)
 {
 	pid_t worker = self->emulator.worker;
 	int vcpu, status;
@@ -443,7 +443,7 @@ TEST_F_TIMEOUT(served, by_a_new_emulator_when_killed_in_the_middle_of_a_request,
 }
 
 /* Then the process that serves ends too, and the rest is the same. */
-TEST_F_TIMEOUT(served, by_a_new_emulator_when_the_keeper_is_killed, 60)
+TEST_F(served, by_a_new_emulator_when_the_keeper_is_killed)
 {
 	EXPECT_EQ(-1, emulator_end(&self->emulator, SIGKILL));
 	EXPECT_TRUE(proc_ends(self->emulator.worker));

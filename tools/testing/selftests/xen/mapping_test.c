@@ -637,7 +637,7 @@ FIXTURE_TEARDOWN(borrowed)
 }
 
 /* One that is never returned is lost; one that is returned twice is lent twice. */
-TEST_F_TIMEOUT(borrowed, pages_are_returned_once, 120)
+TEST_F(borrowed, pages_are_returned_once)
 {
 	struct target target;
 	char *map, *other, *rest;

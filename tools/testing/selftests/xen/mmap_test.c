@@ -541,7 +541,7 @@ static double seconds_of(const struct target *target, struct privcmd_mmap_entry 
 }
 
 /* Compared with a request that is refused for its first entry, once all are read. */
-TEST_F_TIMEOUT(run, of_no_pages_costs_next_to_nothing, 120)
+TEST_F(run, of_no_pages_costs_next_to_nothing)
 {
 	struct privcmd_mmap_entry *entries = calloc(EMPTY_RUNS, sizeof(*entries));
 	bool cheap = false;

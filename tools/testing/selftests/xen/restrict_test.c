@@ -449,7 +449,7 @@ static void *restrict_to_other(void *unused)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(restriction, of_two_at_once_is_one, 120)
+TEST_F(restriction, of_two_at_once_is_one)
 {
 	unsigned int first = 0, second = 0, both = 0;
 	int results[FILES];

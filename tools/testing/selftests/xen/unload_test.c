@@ -12,9 +12,6 @@
 
 #define MODULE		"xen_privcmd"
 
-/* In seconds. */
-#define TIME_LIMIT	120
-
 static unsigned int users(void)
 {
 	FILE *file = fopen("/sys/module/" MODULE "/refcnt", "r");
@@ -100,7 +97,7 @@ static bool says_more(FILE *output)
 	return true;
 }
 
-TEST_F_TIMEOUT(unload, waits_for_doorbells_and_interrupts, TIME_LIMIT)
+TEST_F(unload, waits_for_doorbells_and_interrupts)
 {
 	struct guest guest;
 	FILE *output;

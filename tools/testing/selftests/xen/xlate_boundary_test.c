@@ -455,7 +455,7 @@ static void expect_turns(struct __test_metadata *_metadata, const char *what)
 /* More than take a moment; the kernel sets up as many places at a time. */
 #define MANY		32768
 
-TEST_F_TIMEOUT(missing, frames_leave_the_processor_to_others, 120)
+TEST_F(missing, frames_leave_the_processor_to_others)
 {
 	pid_t competitor;
 	char *map;
@@ -498,7 +498,7 @@ static __u64 time_of_batch(const struct target *target, __u64 limit)
 }
 
 /* Neither the rest of it is done then, nor much undone. */
-TEST_F_TIMEOUT(missing, frames_end_soon_when_killed, 120)
+TEST_F(missing, frames_end_soon_when_killed)
 {
 	__u64 whole, killed;
 
@@ -514,7 +514,7 @@ TEST_F_TIMEOUT(missing, frames_end_soon_when_killed, 120)
 }
 
 /* What failed has no use for a place. */
-TEST_F_TIMEOUT(missing, frames_keep_no_pages, 120)
+TEST_F(missing, frames_keep_no_pages)
 {
 	unsigned long before;
 
@@ -527,7 +527,7 @@ TEST_F_TIMEOUT(missing, frames_keep_no_pages, 120)
 }
 
 /* On either side of a step's end, and the first and the last one. */
-TEST_F_TIMEOUT(missing, frames_can_be_added_one_by_one, 60)
+TEST_F(missing, frames_can_be_added_one_by_one)
 {
 	const size_t holes[] = { 0, STEP - 1, STEP, 2 * STEP - 1, 2 * STEP, 2 * STEP + 75 };
 	const size_t size = frames_in_page(), nr = (2 * STEP + 76) * size;
@@ -759,7 +759,7 @@ TEST_F(bound, is_for_all_mappings_of_a_file)
 }
 
 /* What was mapped before it was found that there is no room is removed again. */
-TEST_F_TIMEOUT(bound, ends_a_long_batch, 60)
+TEST_F(bound, ends_a_long_batch)
 {
 	const size_t pages = 2 * STEP + 50;
 	char *map;
@@ -773,7 +773,7 @@ TEST_F_TIMEOUT(bound, ends_a_long_batch, 60)
 	expect_no_room(_metadata, self, self->fd, 1);
 }
 
-TEST_F_TIMEOUT(bound, leaves_no_frame_of_what_it_ended, 60)
+TEST_F(bound, leaves_no_frame_of_what_it_ended)
 {
 	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
 	expect_no_room(_metadata, self, self->fd, STEP + BOUND);
@@ -953,7 +953,7 @@ TEST_F(page, is_empty_when_the_last_frame_of_a_batch_failed)
 }
 
 /* To the kernel, and what it was for to the hypervisor. */
-TEST_F_TIMEOUT(page, comes_back_when_its_mapping_ends, 120)
+TEST_F(page, comes_back_when_its_mapping_ends)
 {
 	const size_t nr = 4096;
 	unsigned long borrowable;
@@ -1030,7 +1030,7 @@ static int fill_sparsely(const struct target *target)
 }
 
 /* The kernel holds what is in proportion to it, not to the mapping. */
-TEST_F_TIMEOUT(page, costs_no_more_in_a_large_mapping, 60)
+TEST_F(page, costs_no_more_in_a_large_mapping)
 {
 	int status;
 	pid_t child;
