@@ -229,7 +229,9 @@ static struct vm_area_struct *begin(struct privcmd_insert *req)
 	if (IS_ERR(mapping))
 		return ERR_CAST(mapping);
 
-	mapping->busy = !req->last;
+	/* An owner that is shared is never written to. */
+	if (!req->last)
+		mapping->busy = true;
 	req->number = mapping->number;
 	return vma;
 }
@@ -287,7 +289,10 @@ static void take_out(const struct privcmd_insert *req, struct vm_area_struct *vm
 
 static void end(const struct privcmd_insert *req, struct vm_area_struct *vma, int err)
 {
-	privcmd_mapping_of(vma)->busy = false;
+	struct privcmd_mapping *mapping = privcmd_mapping_of(vma);
+
+	if (mapping->busy)
+		mapping->busy = false;
 
 	/* The process ends and its mappings with it. */
 	if (err && err != -EINTR)
