@@ -596,8 +596,8 @@ int privcmd_ioeventfd_check(const union privcmd_arg *arg)
  * twice, or if the descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if
  * the eventfd has a doorbell there already, or if the file has doorbells of that
  * server, or at that address, by another mapping; -EEXIST if it has one for that
- * write; -ENOSPC if the file or an event channel has too many; -ENODEV if there is nothing to end; -EFAULT;
- * -ENOMEM; or the hypervisor's error.
+ * write; -ENOSPC if the file or an event channel has too many; -ENODEV if there is
+ * nothing to end; -EFAULT; -ENOMEM; or the hypervisor's error.
  */
 long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
 {

@@ -139,7 +139,9 @@ static int alloc_pages_for(struct privcmd_file *file, struct page **pages, unsig
 
 static unsigned long chunk_size(const struct vm_area_struct *vma, unsigned long chunk)
 {
-	return min_t(unsigned long, CHUNK_PAGES, privcmd_vma_room(vma, vma->vm_start) - chunk * CHUNK_PAGES);
+	unsigned long nr = privcmd_vma_room(vma, vma->vm_start);
+
+	return min_t(unsigned long, CHUNK_PAGES, nr - chunk * CHUNK_PAGES);
 }
 
 static struct page **get_chunk(const struct vm_area_struct *vma, unsigned long chunk)
