@@ -107,8 +107,12 @@ static void add_to_places(domid_t dom, xen_pfn_t *frames, struct page **pages,
 	unsigned int i;
 	int err;
 
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		places[i] = privcmd_xlate_place(pages, first + i);
+		/* One that no domain has. */
+		if (frames[i] >> PRIVCMD_FRAME_BITS)
+			frames[i] = BIT_ULL(PRIVCMD_FRAME_BITS) - 1;
+	}
 	set_xen_guest_handle(range.idxs, (xen_ulong_t *)frames);
 	set_xen_guest_handle(range.gpfns, places);
 	set_xen_guest_handle(range.errs, frame_errors);

@@ -32,9 +32,6 @@
 /* Entries that go to the hypervisor at a time; they are on the stack. */
 #define BATCH 32
 
-/* A page table entry has no room for the number of a frame beyond these bits. */
-#define FRAME_BITS (52 - XEN_PAGE_SHIFT)
-
 struct batch {
 	struct mmu_update updates[BATCH];
 	unsigned int nr;
@@ -85,7 +82,7 @@ static int insert_entry(pte_t *pte, unsigned long addr, void *data)
 	if (!pte_none(ptep_get(pte)))
 		return -EINVAL;
 
-	if (frame >> FRAME_BITS) {
+	if (frame >> PRIVCMD_FRAME_BITS) {
 		insert_batch(insertion);
 		frames->errors[insertion->done++] = -EINVAL;
 		return 0;

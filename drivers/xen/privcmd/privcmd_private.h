@@ -23,6 +23,12 @@ struct xen_mem_acquire_resource;
 /* From a check or a handler: the ioctl returns 0, there is no more to do. */
 #define PRIVCMD_DONE 1
 
+/*
+ * Of a physical address.  What stands above them in a frame's number is lost where an
+ * address is made of it, or a page table entry, and another frame would be mapped.
+ */
+#define PRIVCMD_FRAME_BITS (52 - XEN_PAGE_SHIFT)
+
 /* In place of a domid, in a domU: XenStore has not told yet which one it is. */
 #define PRIVCMD_DOMID_PENDING 0x20000
 
