@@ -547,6 +547,127 @@ TEST_F(memory, that_is_slow_keeps_nobody_else_waiting)
 	EXPECT_EQ(expected, self->slow.ret);
 }
 
+/* A batch of two steps.  Between them it tells an error, which is slow to be written. */
+FIXTURE(between)
+{
+	struct target target;
+	xen_pfn_t *frames;
+	char *map;
+	int uffd;
+	pthread_t thread;
+	int ret;
+};
+
+#define STEP		(PAGE / sizeof(xen_pfn_t))
+#define TWO_STEPS	(2 * STEP)
+
+static int set_protection(int uffd, void *memory, size_t size, __u64 mode)
+{
+	struct uffdio_writeprotect protection = { { (uintptr_t)memory, size }, mode };
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &protection) ? -errno : 0;
+}
+
+/* Answers with a descriptor by which writes are let pass, or a negative errno. */
+static int hold_writes(void *memory, size_t size)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+	};
+	struct uffdio_register range = {
+		.range = { (uintptr_t)memory, size },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &range))
+		return -errno;
+	return set_protection(uffd, memory, size, UFFDIO_WRITEPROTECT_MODE_WP) ?: uffd;
+}
+
+static void *make_batch(void *data)
+{
+	struct _test_data_between *self = data;
+
+	self->ret = map_batch_v1(self->target.fd, self->target.dom, self->map, TWO_STEPS,
+				 self->frames);
+	return NULL;
+}
+
+FIXTURE_SETUP(between)
+{
+	const size_t size = TWO_STEPS * sizeof(*self->frames);
+
+	if (on_auto_translated())
+		SKIP_FIXTURE(return, "a step is of as many pages only where dom0 is PV");
+	if (on_stock_driver())
+		SKIP_FIXTURE(return, "the stock driver has no steps");
+	ASSERT_EQ(0, target_create(&self->target));
+	self->map = map_file(self->target.fd, TWO_STEPS);
+	ASSERT_NE(NULL, self->map);
+	self->frames = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
+	ASSERT_NE(MAP_FAILED, self->frames);
+	for (size_t i = 0; i < TWO_STEPS; i++)
+		self->frames[i] = i ? i % FRAMES : NO_FRAME;
+	self->uffd = hold_writes(self->frames, size);
+	ASSERT_LE(0, self->uffd);
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, make_batch, self));
+	ASSERT_TRUE(somebody_waits(self->uffd));
+}
+
+FIXTURE_TEARDOWN(between)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->map, TWO_STEPS));
+	munmap(self->map, TWO_STEPS * PAGE);
+	close(self->uffd);
+	EXPECT_EQ(0, target_destroy(&self->target));
+}
+
+static void expect_end(struct __test_metadata *_metadata, struct _test_data_between *self,
+		       int expected)
+{
+	ASSERT_EQ(0, set_protection(self->uffd, self->frames,
+				    TWO_STEPS * sizeof(*self->frames), 0));
+	ASSERT_TRUE(ends(self->thread, NULL));
+	EXPECT_EQ(expected, self->ret);
+}
+
+TEST_F(between, two_steps_the_mapping_is_closed)
+{
+	const struct target *target = &self->target;
+
+	EXPECT_EQ(-EBUSY, map_frames(target->fd, target->dom, self->map, 3, 1));
+	EXPECT_EQ(-EBUSY, map_grants(target->fd, target->dom, self->map + STEP * PAGE, 0, 1));
+	expect_end(_metadata, self, 0);
+	EXPECT_TRUE(is_empty(self->map, 1));
+	for (size_t i = 1; i < TWO_STEPS; i++)
+		ASSERT_EQ(i % FRAMES, number_of(self->map + i * PAGE));
+	EXPECT_EQ(0, map_frames(target->fd, target->dom, self->map, 3, 1));
+	EXPECT_EQ(3, number_of(self->map));
+}
+
+/* The second step is not for the mapping that is there now, although it has room. */
+TEST_F(between, two_steps_the_mapping_can_be_replaced)
+{
+	const struct target *target = &self->target;
+
+	ASSERT_EQ(self->map, mmap(self->map, TWO_STEPS * PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_FIXED, target->fd, 0));
+	ASSERT_EQ(0, map_grants(target->fd, target->dom, self->map, 0, 1));
+	expect_end(_metadata, self, -EINVAL);
+	EXPECT_EQ(0, signal_of_reading(self->map));
+	EXPECT_TRUE(is_empty(self->map + PAGE, TWO_STEPS - 1));
+}
+
+TEST_F(between, two_steps_the_mapping_can_go)
+{
+	ASSERT_EQ(0, munmap(self->map, TWO_STEPS * PAGE));
+	expect_end(_metadata, self, -EINVAL);
+	EXPECT_EQ(SIGSEGV, signal_of_reading(self->map));
+}
+
 /* Numbers of pages that some integer of a kernel's helper cuts off. */
 static const __u64 lengths[] = {
 	1UL << 15, 1UL << 16, (1UL << 31) - 1, 1UL << 31, (1UL << 31) + 1,
