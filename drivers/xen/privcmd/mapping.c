@@ -92,7 +92,8 @@ struct privcmd_mapping *privcmd_mapping_of(const struct vm_area_struct *vma)
  * privcmd_mapping_destroy() - Take away a mapping's owner and what it holds.
  * @vma: the mapping, whose page table entries are gone.
  *
- * Context: The caller holds the mmap lock for writing.
+ * Context: Nobody else finds the mapping: the caller holds the mmap lock for writing,
+ * or the mapping has ended.
  */
 void privcmd_mapping_destroy(struct vm_area_struct *vma)
 {

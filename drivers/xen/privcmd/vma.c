@@ -80,13 +80,19 @@ static const struct vm_operations_struct privcmd_pv_vm_ops = {
  * @file: the file.
  * @vma: the mapping.
  *
+ * An auto-translated caller can execute nothing there, whatever it asks for.
+ *
  * Return: 0.
  */
 int privcmd_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_ops = xen_feature(XENFEAT_auto_translated_physmap) ? &privcmd_vm_ops :
-								     &privcmd_pv_vm_ops;
+	vma->vm_ops = &privcmd_pv_vm_ops;
+	if (xen_feature(XENFEAT_auto_translated_physmap)) {
+		/* Xen crashes a domain that executes a frame of another one. */
+		vm_flags_clear(vma, VM_EXEC | VM_MAYEXEC);
+		vma->vm_ops = &privcmd_vm_ops;
+	}
 	vma->vm_private_data = NULL;
 	vma->vm_pgoff = MAPPING_PGOFF;
 	return 0;

@@ -124,7 +124,9 @@ def modules(
             "modules",
             f"KDIR={kdir}",
             f"BUILD={output}",
-            # It would take pahole, and nobody debugs these.
+            # It would take pahole, and nobody debugs these: a hundred drivers with
+            # debug information do not fit into dom0's memory.
+            "CONFIG_DEBUG_INFO=",
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
             *(("W=1", "KCFLAGS=-Werror") if strict else ()),
             root=root,
