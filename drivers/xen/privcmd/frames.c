@@ -28,6 +28,9 @@
 /* Frames that Xen puts into places at a time; all of a page's are among them. */
 #define PLACED_AT_ONCE 64
 
+/* What a failed request takes out at a time; a request of one step has no more. */
+#define UNDONE_AT_ONCE (512 * PAGE_SIZE)
+
 static int acquire(const struct privcmd_insert *req, unsigned int first, unsigned int nr,
 		   xen_pfn_t *frames, domid_t *owner)
 {
@@ -280,27 +283,53 @@ static int next_step(struct privcmd_insert *req)
 	return req->next(req);
 }
 
-static void take_out(const struct privcmd_insert *req, struct vm_area_struct *vma)
+/* Of what was entered, the last pages. */
+static void take_out(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned long size)
 {
-	if (req->addr > req->start) {
-		zap_special_vma_range(vma, req->start, req->addr - req->start);
-		if (xen_feature(XENFEAT_auto_translated_physmap))
-			privcmd_xlate_remove(vma, req->start, req->addr);
-	}
-	if (req->first)
-		privcmd_mapping_destroy(vma);
+	req->addr -= size;
+	zap_special_vma_range(vma, req->addr, size);
+	if (xen_feature(XENFEAT_auto_translated_physmap))
+		privcmd_xlate_remove(vma, req->addr, req->addr + size);
 }
 
-static void end(const struct privcmd_insert *req, struct vm_area_struct *vma, int err)
+/*
+ * In steps, too.  A process that is being killed takes its mappings with it, and
+ * these what is left.
+ *
+ * Return: the mapping; NULL if it went meanwhile.
+ */
+static struct vm_area_struct *undo(struct privcmd_insert *req, struct vm_area_struct *vma)
 {
-	struct privcmd_mapping *mapping = privcmd_mapping_of(vma);
+	struct mm_struct *mm = vma->vm_mm;
 
-	if (mapping->busy)
-		mapping->busy = false;
+	while (req->addr - req->start > UNDONE_AT_ONCE) {
+		take_out(req, vma, UNDONE_AT_ONCE);
 
-	/* The process ends and its mappings with it. */
-	if (err && err != -EINTR)
-		take_out(req, vma);
+		mmap_write_unlock(mm);
+		cond_resched();
+		mmap_write_lock(mm);
+
+		vma = find(req);
+		if (!vma || fatal_signal_pending(current))
+			return vma;
+	}
+
+	if (req->addr > req->start)
+		take_out(req, vma, req->addr - req->start);
+	if (req->first)
+		privcmd_mapping_destroy(vma);
+	return vma;
+}
+
+static void end(struct privcmd_insert *req, struct vm_area_struct *vma, int err)
+{
+	if (err && !fatal_signal_pending(current))
+		vma = undo(req, vma);
+
+	/* An owner that is shared is never busy. */
+	if (vma && !privcmd_mapping_empty(vma) && privcmd_mapping_of(vma)->busy)
+		privcmd_mapping_of(vma)->busy = false;
+
 	if (!err && req->end)
 		req->end(req, vma);
 }
