@@ -14,7 +14,7 @@
 
 #define PAGES 4
 
-/* More than the driver keeps on its stack. */
+/* More frames than the driver keeps on its stack; they fill pages of any size. */
 #define ON_HEAP 64
 
 /* What a request reads and writes, in a single page. */
@@ -115,7 +115,7 @@ static void slow_frames(struct slow *slow)
 
 static void slow_frames_that_do_not_fit(struct slow *slow)
 {
-	frames(slow, ON_HEAP - 1, slow->slow->frames, NULL);
+	frames(slow, ON_HEAP - FRAMES_PER_PAGE, slow->slow->frames, NULL);
 }
 
 static void quick_frames_v2(struct slow *slow)
@@ -136,7 +136,7 @@ static void slow_errors(struct slow *slow)
 
 static void slow_errors_that_do_not_fit(struct slow *slow)
 {
-	frames(slow, ON_HEAP - 1, slow->quick->frames, slow->slow->err);
+	frames(slow, ON_HEAP - FRAMES_PER_PAGE, slow->quick->frames, slow->slow->err);
 }
 
 static void grants(struct slow *slow)
@@ -421,7 +421,7 @@ FIXTURE_SETUP(memory)
 		slow->server = &self->server;
 	}
 	slow->event = new_eventfd();
-	slow->map = map_file(slow->fd, ON_HEAP);
+	slow->map = map_file(slow->fd, ON_HEAP / FRAMES_PER_PAGE);
 	ASSERT_NE(NULL, slow->map);
 	variant->prepare(slow);
 	slow->arg = variant->argument ? &slow->slow->arg : &slow->quick->arg;
@@ -429,8 +429,8 @@ FIXTURE_SETUP(memory)
 
 FIXTURE_TEARDOWN(memory)
 {
-	EXPECT_TRUE(neighbours_are_untouched(self->slow.map, ON_HEAP));
-	munmap(self->slow.map, ON_HEAP * PAGE);
+	EXPECT_TRUE(neighbours_are_untouched(self->slow.map, ON_HEAP / FRAMES_PER_PAGE));
+	munmap(self->slow.map, ON_HEAP / FRAMES_PER_PAGE * PAGE);
 	close(self->slow.fd);
 	if (self->slow.server)
 		server_destroy(&self->server);

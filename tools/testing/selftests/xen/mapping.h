@@ -173,18 +173,26 @@ static inline int map_resource(int fd, struct privcmd_mmap_resource arg)
 	return const_request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg, sizeof(arg));
 }
 
-/* Pages of a domain's grant table. */
-static inline int map_grants(int fd, domid_t dom, const void *addr, __u32 first,
-			     __u64 num)
+/* Frames of a domain's grant table. */
+static inline int map_grant_frames(int fd, domid_t dom, const void *addr, __u32 first,
+				   __u64 num)
 {
 	return map_resource(fd, (struct privcmd_mmap_resource) {
 		.dom = dom,
 		.type = XENMEM_resource_grant_table,
 		.id = XENMEM_resource_grant_table_id_shared,
-		.idx = first * FRAMES_PER_PAGE,
-		.num = num * FRAMES_PER_PAGE,
+		.idx = first,
+		.num = num,
 		.addr = (uintptr_t)addr,
 	});
+}
+
+/* Pages of it. */
+static inline int map_grants(int fd, domid_t dom, const void *addr, __u32 first,
+			     __u64 num)
+{
+	return map_grant_frames(fd, dom, addr, first * FRAMES_PER_PAGE,
+				num * FRAMES_PER_PAGE);
 }
 
 /*

@@ -604,20 +604,25 @@ TEST_F(batch, of_no_such_domain_fails_in_each_frame)
 	EXPECT_TRUE(is_empty(self->map, PAGES));
 }
 
-/* What is left of such a number is another frame. */
+/* What is left of such a number is another frame.  The page's others exist. */
 TEST_F(batch, of_frames_that_no_page_table_entry_holds_fails_in_each)
 {
-	bool failed;
+	xen_pfn_t frames[MOST_FRAMES_PER_PAGE];
+	int failed[MOST_FRAMES_PER_PAGE];
 
 	if (on_stock_driver())
 		SKIP(return, CUT_BY_STOCK);
 	expect_mapped(_metadata, &self->request, &self->target, self->map,
 		      (const xen_pfn_t[]) { 1, NO_FRAME, NO_FRAME, 2 }, PAGES);
 	for (size_t i = 0; i < ARRAY_SIZE(too_high_frames); i++) {
-		ASSERT_EQ(0, map_batch(&self->request, self->map + PAGE, 1,
-				       &too_high_frames[i], &failed));
-		ASSERT_TRUE(failed) {
-			TH_LOG("frame %#lx", too_high_frames[i]);
+		frames_of(good, 1, frames);
+		frames[i % FRAMES_PER_PAGE] = too_high_frames[i];
+		ASSERT_EQ(0, map_batch_of_frames(&self->request, self->map + PAGE,
+						 FRAMES_PER_PAGE, frames, failed));
+		for (size_t j = 0; j < FRAMES_PER_PAGE; j++) {
+			ASSERT_TRUE(failed[j]) {
+				TH_LOG("frame %#lx", too_high_frames[i]);
+			}
 		}
 		EXPECT_TRUE(is_empty(self->map + PAGE, 1));
 	}
@@ -707,7 +712,7 @@ TEST_F(batch, with_errors_in_kernel_memory_is_refused_first)
 	}
 }
 
-/* A domain of which one frame is paged out. */
+/* A domain of which one page's first frame is paged out. */
 FIXTURE(paged)
 {
 	struct request request;
@@ -732,7 +737,6 @@ FIXTURE_VARIANT_ADD(paged, v2) {
 FIXTURE_SETUP(paged)
 {
 	struct request *request = &self->request;
-	xen_pfn_t frames[FRAMES];
 	int ret;
 
 	request->version = variant->version;
@@ -741,8 +745,8 @@ FIXTURE_SETUP(paged)
 	ret = domain_create(DOMAIN_PVH, 1);
 	ASSERT_LT(0, ret);
 	request->dom = ret;
-	ASSERT_EQ(0, domain_populate(request->dom, FRAMES, frames));
-	ret = domain_page_out(request->dom, PAGED_OUT);
+	ASSERT_EQ(0, populate(request->dom));
+	ret = domain_page_out(request->dom, PAGED_OUT * FRAMES_PER_PAGE);
 	/* Xen for Arm takes the whole operation for none: EINVAL. */
 	if (ret == -ENOSYS || ret == -EOPNOTSUPP || ret == -EINVAL)
 		SKIP_FIXTURE(return, "this Xen pages nothing out, for want of MEM_PAGING");
@@ -760,46 +764,53 @@ FIXTURE_TEARDOWN(paged)
 
 /* Of either version, with its errors as those of version 2. */
 static int map_with_errors(const struct request *req, const char *map,
-			   const xen_pfn_t *frames, int *err)
+			   const xen_pfn_t *pages, int *err)
 {
-	xen_pfn_t arr[MANY];
+	const unsigned int nr = MANY * FRAMES_PER_PAGE;
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	xen_pfn_t *arr = malloc(nr * sizeof(*arr));
+	int *errors = calloc(nr, sizeof(*errors));
 	int ret;
 
-	if (req->version == 2)
-		return map_batch_v2(req->fd, req->dom, map, MANY, frames, err);
-	memcpy(arr, frames, sizeof(arr));
-	ret = map_batch_v1(req->fd, req->dom, map, MANY, arr);
-	for (unsigned int i = 0; i < MANY; i++) {
-		err[i] = 0;
-		if (arr[i] == (frames[i] | PRIVCMD_MMAPBATCH_PAGED_ERROR))
-			err[i] = -ENOENT;
-		else if (arr[i] != frames[i])
-			err[i] = FRAME_ERROR;
+	frames_of(pages, MANY, frames);
+	memcpy(arr, frames, nr * sizeof(*arr));
+	ret = req->version == 2 ?
+	      map_batch_v2(req->fd, req->dom, map, nr, arr, errors) :
+	      map_batch_v1(req->fd, req->dom, map, nr, arr);
+	for (unsigned int i = 0; i < nr; i++) {
+		if (arr[i] == frames[i])
+			continue;
+		errors[i] = arr[i] == (frames[i] | PRIVCMD_MMAPBATCH_PAGED_ERROR) ?
+			    -ENOENT : FRAME_ERROR;
 	}
+	ret = errors_of(errors, MANY, err) ?: ret;
+	free(frames);
+	free(arr);
+	free(errors);
 	return ret;
 }
 
-/* A batch that is handed to the hypervisor in parts; one of its frames is paged out. */
-static void fill_in_paged(xen_pfn_t *frames, unsigned int place)
+/* A batch that is handed to the hypervisor in parts; one of its pages is paged out. */
+static void fill_in_paged(xen_pfn_t *pages, unsigned int place)
 {
 	for (unsigned int i = 0; i < MANY; i++)
-		frames[i] = i == place ? PAGED_OUT : 2;
+		pages[i] = i == place ? PAGED_OUT : 2;
 }
 
 /* Wherever in the batch it is. */
 TEST_F(paged, frame_is_told_from_one_that_does_not_exist)
 {
 	const unsigned int places[] = { 0, 1, 15, 16, 511, 512, 600, MANY - 1 };
-	xen_pfn_t frames[MANY];
+	xen_pfn_t pages[MANY];
 	int err[MANY];
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		unsigned int place = places[i], bad = place ? place - 1 : 1;
 
-		fill_in_paged(frames, place);
-		frames[bad] = NO_FRAME;
-		EXPECT_EQ(-ENOENT, map_with_errors(&self->request, self->map, frames, err)) {
-			TH_LOG("frame %u of the batch", place);
+		fill_in_paged(pages, place);
+		pages[bad] = NO_FRAME;
+		EXPECT_EQ(-ENOENT, map_with_errors(&self->request, self->map, pages, err)) {
+			TH_LOG("page %u of the batch", place);
 		}
 		for (unsigned int j = 0; j < MANY; j++) {
 			int expected = j == place ? -ENOENT : j == bad ? FRAME_ERROR : 0;
@@ -816,18 +827,19 @@ TEST_F(paged, frame_is_told_from_one_that_does_not_exist)
 /* The caller tries again until it is there. */
 TEST_F(paged, frame_can_be_mapped_when_it_is_there)
 {
-	char *content = aligned_alloc(PAGE, PAGE);
-	xen_pfn_t frames[MANY], frame = PAGED_OUT;
+	char *content = aligned_alloc(XC_PAGE_SIZE, XC_PAGE_SIZE);
+	xen_pfn_t pages[MANY], page = PAGED_OUT;
 	int err[MANY];
 	bool failed;
 
-	memset(content, UNTOUCHED, PAGE);
-	fill_in_paged(frames, 3);
-	EXPECT_EQ(-ENOENT, map_with_errors(&self->request, self->map, frames, err));
-	ASSERT_EQ(0, domain_page_in(self->request.dom, PAGED_OUT, content));
-	EXPECT_EQ(0, map_batch(&self->request, self->map + 3 * PAGE, 1, &frame, &failed));
+	memset(content, UNTOUCHED, XC_PAGE_SIZE);
+	fill_in_paged(pages, 3);
+	EXPECT_EQ(-ENOENT, map_with_errors(&self->request, self->map, pages, err));
+	ASSERT_EQ(0, domain_page_in(self->request.dom, PAGED_OUT * FRAMES_PER_PAGE,
+				    content));
+	EXPECT_EQ(0, map_batch(&self->request, self->map + 3 * PAGE, 1, &page, &failed));
 	EXPECT_FALSE(failed);
-	EXPECT_TRUE(is_untouched(self->map + 3 * PAGE, PAGE));
+	EXPECT_TRUE(is_untouched(self->map + 3 * PAGE, XC_PAGE_SIZE));
 	free(content);
 }
 
@@ -882,27 +894,30 @@ TEST_F(errors, of_v2_are_the_hypervisors)
 		EXPECT_EQ(is_bad(i) ? FRAME_ERROR : 0, err[i]);
 }
 
-/* Each has its own, and harms no other. */
+/* Each has its own, and harms no page but its own. */
 TEST_F(errors, of_v2_tell_of_frames_that_no_page_table_entry_holds)
 {
-	const size_t num = ARRAY_SIZE(too_high_frames);
-	xen_pfn_t frames[2 * ARRAY_SIZE(too_high_frames)];
-	int err[2 * ARRAY_SIZE(too_high_frames)];
+	const size_t num = ARRAY_SIZE(too_high_frames), nr = 2 * num * FRAMES_PER_PAGE;
+	xen_pfn_t frames[2 * ARRAY_SIZE(too_high_frames) * MOST_FRAMES_PER_PAGE];
+	int err[2 * ARRAY_SIZE(too_high_frames) * MOST_FRAMES_PER_PAGE];
+	int of_pages[2 * ARRAY_SIZE(too_high_frames)];
+	xen_pfn_t pages[2 * ARRAY_SIZE(too_high_frames)];
 	char *map = map_file(self->target.fd, 2 * num);
 
 	if (on_stock_driver())
 		SKIP(return, CUT_BY_STOCK);
 	ASSERT_NE(NULL, map);
+	for (size_t i = 0; i < 2 * num; i++)
+		pages[i] = i / 2 % FRAMES;
+	frames_of(pages, 2 * num, frames);
+	for (size_t i = 0; i < num; i++)
+		frames[(2 * i + 1) * FRAMES_PER_PAGE + i % FRAMES_PER_PAGE] = too_high_frames[i];
+	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, map, nr, frames, err));
+	ASSERT_EQ(0, errors_of(err, 2 * num, of_pages));
 	for (size_t i = 0; i < num; i++) {
-		frames[2 * i] = i % FRAMES;
-		frames[2 * i + 1] = too_high_frames[i];
-	}
-	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, map, 2 * num,
-				  frames, err));
-	for (size_t i = 0; i < num; i++) {
-		EXPECT_EQ(0, err[2 * i]);
+		EXPECT_EQ(0, of_pages[2 * i]);
 		EXPECT_EQ(i % FRAMES, number_of(map + 2 * i * PAGE));
-		EXPECT_EQ(FRAME_ERROR, err[2 * i + 1]) {
+		EXPECT_EQ(FRAME_ERROR, of_pages[2 * i + 1]) {
 			TH_LOG("frame %#lx", too_high_frames[i]);
 		}
 		EXPECT_TRUE(is_empty(map + (2 * i + 1) * PAGE, 1));

@@ -18,66 +18,59 @@
 
 #define ON_PV		"dom0 is PV here"
 
-/* Of the grant table of the domains here, all of which can be mapped. */
+/* Xen's, of the grant table of the domains here, all of which can be mapped. */
 #define GRANT_FRAMES	64
 
 /* The driver's step between two looks at other tasks and at signals, in pages. */
 #define STEP		512
 
-/* Xen's frames are smaller than the pages of some kernels. */
-static size_t page_size(void)
+/* The pages that frames of Xen's take; they begin with a page. */
+static size_t pages_of(size_t frames)
 {
-	return sysconf(_SC_PAGESIZE);
-}
-
-static size_t frames_in_page(void)
-{
-	return page_size() / PAGE;
-}
-
-static size_t whole_pages(size_t frames)
-{
-	return (frames + frames_in_page() - 1) / frames_in_page() * frames_in_page();
+	return (frames + FRAMES_PER_PAGE - 1) / FRAMES_PER_PAGE;
 }
 
 /*
- * The error that a system call gets which reads a byte there, and writes it, or 0.
- * It is the kernel's own access that there must be something behind.
+ * The error that a system call gets which reads a byte there, and one that writes it
+ * back, or 0.  It is the kernel's own access that there must be something behind.
  */
 static int error_of_system_calls(char *byte)
 {
-	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	int read_error, write_error, pipes[2];
+	char other = 0;
 
-	if (zero < 0 || pipe(pipes))
+	if (pipe(pipes))
 		return -1;
 	read_error = write(pipes[1], byte, 1) == 1 ? 0 : errno;
-	write_error = read(zero, byte, 1) == 1 ? 0 : errno;
-	close(zero);
+	if (read_error && write(pipes[1], &other, 1) != 1)
+		return -1;
+	write_error = read(pipes[0], byte, 1) == 1 ? 0 : errno;
 	close(pipes[0]);
 	close(pipes[1]);
 	return read_error == write_error ? read_error : -1;
 }
 
-/* Nothing can be reached there, by nobody. */
-static void expect_empty(struct __test_metadata *_metadata, char *map, size_t frames)
+/* In none of the pages' frames anything can be reached, by nobody. */
+static void expect_empty(struct __test_metadata *_metadata, char *map, size_t pages)
 {
-	EXPECT_TRUE(is_empty(map, frames));
-	for (size_t i = 0; i < frames; i++) {
-		ASSERT_EQ(EFAULT, error_of_system_calls(map + i * PAGE)) {
+	for (size_t i = 0; i < pages * FRAMES_PER_PAGE; i++) {
+		ASSERT_EQ(SIGBUS, signal_of_reading(map + i * XC_PAGE_SIZE)) {
+			TH_LOG("frame %zu", i);
+		}
+		ASSERT_EQ(EFAULT, error_of_system_calls(map + i * XC_PAGE_SIZE)) {
 			TH_LOG("frame %zu", i);
 		}
 	}
 }
 
-/* A frame can be reached there, by the caller and by the kernel for it. */
-static void expect_there(struct __test_metadata *_metadata, char *map, size_t frames)
+/* All of the pages' frames can be reached, by the caller and by the kernel for it. */
+static void expect_there(struct __test_metadata *_metadata, char *map, size_t pages)
 {
-	for (size_t i = 0; i < frames; i++) {
-		ASSERT_EQ(0, signal_of_reading(map + i * PAGE)) {
+	for (size_t i = 0; i < pages * FRAMES_PER_PAGE; i++) {
+		ASSERT_EQ(0, signal_of_reading(map + i * XC_PAGE_SIZE)) {
 			TH_LOG("frame %zu", i);
 		}
-		ASSERT_EQ(0, error_of_system_calls(map + i * PAGE)) {
+		ASSERT_EQ(0, error_of_system_calls(map + i * XC_PAGE_SIZE)) {
 			TH_LOG("frame %zu", i);
 		}
 	}
@@ -98,9 +91,9 @@ static int target_create_restricted(struct target *target)
 }
 
 /* A large mapping, with nothing around it. */
-static char *map_alone(int fd, size_t frames)
+static char *map_alone(int fd, size_t pages)
 {
-	char *map = mmap(NULL, frames * PAGE, PROT_READ | PROT_WRITE,
+	char *map = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_NORESERVE, fd, 0);
 
 	return map == MAP_FAILED ? NULL : map;
@@ -128,6 +121,7 @@ FIXTURE(refused)
 FIXTURE_VARIANT(refused)
 {
 	bool ioreqs;
+	/* A frame of Xen's, as all numbers here. */
 	unsigned int first;
 	/* How many are asked for, and how many of them exist. */
 	unsigned int num;
@@ -175,13 +169,13 @@ FIXTURE_SETUP(refused)
 		ASSERT_EQ(0, xendevicemodel_create_ioreq_server(self->dmod, self->target.dom,
 								buffered, &self->server));
 	}
-	self->map = map_file(self->target.fd, whole_pages(variant->num));
+	self->map = map_file(self->target.fd, pages_of(variant->num));
 	ASSERT_NE(NULL, self->map);
 }
 
 FIXTURE_TEARDOWN(refused)
 {
-	munmap(self->map, whole_pages(variant->num) * PAGE);
+	munmap(self->map, pages_of(variant->num) * PAGE);
 	if (self->dmod)
 		xendevicemodel_close(self->dmod);
 	EXPECT_EQ(0, target_destroy(&self->target));
@@ -193,8 +187,8 @@ static int map_part(const struct _test_data_refused *self,
 		    unsigned int first, unsigned int num)
 {
 	if (!variant->ioreqs)
-		return map_grants(self->target.fd, self->target.dom, addr,
-				  variant->first + first, num);
+		return map_grant_frames(self->target.fd, self->target.dom, addr,
+					variant->first + first, num);
 	return map_resource(self->target.fd, (struct privcmd_mmap_resource) {
 		.dom = self->target.dom,
 		.type = XENMEM_resource_ioreq_server,
@@ -210,7 +204,7 @@ static void expect_refused(struct __test_metadata *_metadata,
 			   const struct _fixture_variant_refused *variant)
 {
 	EXPECT_EQ(-EINVAL, map_part(self, variant, self->map, 0, variant->num));
-	EXPECT_TRUE(neighbours_are_untouched(self->map, whole_pages(variant->num)));
+	EXPECT_TRUE(neighbours_are_untouched(self->map, pages_of(variant->num)));
 }
 
 /* Maps a part of the resource, which shows what another mapping shows. */
@@ -219,24 +213,24 @@ static void expect_mapped(struct __test_metadata *_metadata,
 			  const struct _fixture_variant_refused *variant, char *addr,
 			  unsigned int first, unsigned int num)
 {
-	char *other = map_file(self->target.fd, whole_pages(num));
+	char *other = map_file(self->target.fd, pages_of(num));
 
 	ASSERT_NE(NULL, other);
 	ASSERT_EQ(0, map_part(self, variant, addr, first, num));
 	ASSERT_EQ(0, map_part(self, variant, other, first, num));
-	expect_there(_metadata, addr, num);
-	for (unsigned int i = 0; i < num; i++) {
+	expect_there(_metadata, addr, pages_of(num));
+	for (size_t i = 0; i < pages_of(num); i++) {
 		EXPECT_TRUE(is_same_memory(addr + i * PAGE, other + i * PAGE)) {
-			TH_LOG("frame %u", first + i);
+			TH_LOG("page %zu", i);
 		}
 	}
-	EXPECT_EQ(0, munmap(other, whole_pages(num) * PAGE));
+	EXPECT_EQ(0, munmap(other, pages_of(num) * PAGE));
 }
 
 TEST_F(refused, shows_none_of_it)
 {
 	expect_refused(_metadata, self, variant);
-	expect_empty(_metadata, self->map, variant->num);
+	expect_empty(_metadata, self->map, pages_of(variant->num));
 }
 
 /* What a place still held would hold the domain. */
@@ -244,7 +238,7 @@ TEST_F(refused, leaves_the_address_space_as_it_was)
 {
 	expect_refused(_metadata, self, variant);
 	EXPECT_TRUE(goes_at_once(&self->target));
-	expect_empty(_metadata, self->map, variant->num);
+	expect_empty(_metadata, self->map, pages_of(variant->num));
 }
 
 /* Another one than the first that was refused with the others. */
@@ -252,8 +246,7 @@ TEST_F(refused, is_followed_by_a_single_frame)
 {
 	expect_refused(_metadata, self, variant);
 	expect_mapped(_metadata, self, variant, self->map, variant->there - 1, 1);
-	expect_empty(_metadata, self->map + page_size(),
-		     whole_pages(variant->num) - frames_in_page());
+	expect_empty(_metadata, self->map + PAGE, pages_of(variant->num) - 1);
 }
 
 TEST_F(refused, is_followed_by_what_exists)
@@ -272,24 +265,22 @@ TEST_F(refused, is_followed_by_two_halves)
 	expect_refused(_metadata, self, variant);
 	if (second)
 		expect_mapped(_metadata, self, variant, self->map, first, second);
-	expect_mapped(_metadata, self, variant, self->map + whole_pages(second) * PAGE, 0,
-		      first);
+	expect_mapped(_metadata, self, variant, self->map + pages_of(second) * PAGE, 0, first);
 }
 
 TEST_F(refused, is_followed_by_a_batch)
 {
-	const size_t num = whole_pages(variant->num);
-	xen_pfn_t frames[2 * GRANT_FRAMES];
+	const size_t num = pages_of(variant->num);
+	xen_pfn_t pages[2 * GRANT_FRAMES];
 	int err[2 * GRANT_FRAMES];
 
 	expect_refused(_metadata, self, variant);
 	for (size_t i = 0; i < num; i++)
-		frames[i] = i * 7 % FRAMES;
-	ASSERT_EQ(0, map_batch_v2(self->target.fd, self->target.dom, self->map, num, frames,
-				  err));
+		pages[i] = i * 7 % FRAMES;
+	ASSERT_EQ(0, map_pages(self->target.fd, self->target.dom, self->map, num, pages, err));
 	for (size_t i = 0; i < num; i++) {
 		ASSERT_EQ(0, err[i]);
-		EXPECT_EQ(frames[i], number_of(self->map + i * PAGE));
+		EXPECT_EQ(pages[i], number_of(self->map + i * PAGE));
 	}
 }
 
@@ -301,7 +292,7 @@ TEST_F(refused, does_not_touch_another_mapping)
 	ASSERT_NE(NULL, other);
 	ASSERT_EQ(0, map_frames(target->fd, target->dom, other, 0, FRAMES));
 	expect_refused(_metadata, self, variant);
-	munmap(self->map, whole_pages(variant->num) * PAGE);
+	munmap(self->map, pages_of(variant->num) * PAGE);
 	for (size_t i = 0; i < FRAMES; i++) {
 		EXPECT_EQ(i, number_of(other + i * PAGE));
 		EXPECT_EQ(i, number_of(target->view + i * PAGE));
@@ -318,7 +309,7 @@ TEST_F(refused, is_followed_by_frames_of_another_domain)
 	expect_refused(_metadata, self, variant);
 	EXPECT_TRUE(goes_at_once(&self->target));
 	EXPECT_GT(0, map_part(self, variant, self->map, 0, 1));
-	munmap(self->map, whole_pages(variant->num) * PAGE);
+	munmap(self->map, pages_of(variant->num) * PAGE);
 
 	ASSERT_EQ(0, target_create(&other));
 	for (size_t i = 0; i < FRAMES; i++)
@@ -409,16 +400,17 @@ static void spent_end(void)
 	spent.time = time_of(CLOCK_PROCESS_CPUTIME_ID) - spent.time;
 }
 
-/* All the same frame.  Answers with the mapping, which is filled, or NULL. */
-static char *map_same(const struct target *target, xen_pfn_t frame, size_t nr, int error)
+/* All the same page.  Answers with the mapping, which is filled, or NULL. */
+static char *map_same(const struct target *target, xen_pfn_t page, size_t pages, int error)
 {
+	size_t nr = pages * FRAMES_PER_PAGE;
 	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
 	int *err = malloc(nr * sizeof(*err));
-	char *map = map_alone(target->fd, nr);
+	char *map = map_alone(target->fd, pages);
 	int ret = -ENOMEM;
 
 	for (size_t i = 0; frames && i < nr; i++)
-		frames[i] = frame;
+		frames[i] = page * FRAMES_PER_PAGE + i % FRAMES_PER_PAGE;
 	spent_begin();
 	if (map && frames && err)
 		ret = map_batch_v2(target->fd, target->dom, map, nr, frames, err);
@@ -433,9 +425,9 @@ static char *map_same(const struct target *target, xen_pfn_t frame, size_t nr, i
 	return ret ? NULL : map;
 }
 
-static char *map_missing(const struct target *target, size_t nr)
+static char *map_missing(const struct target *target, size_t pages)
 {
-	return map_same(target, NO_FRAME, nr, -EINVAL);
+	return map_same(target, NO_FRAME, pages, -EINVAL);
 }
 
 /* As often as from a process that never calls the kernel, or not much less. */
@@ -452,8 +444,8 @@ static void expect_turns(struct __test_metadata *_metadata, const char *what)
 	}
 }
 
-/* More than take a moment; the kernel sets up as many places at a time. */
-#define MANY		32768
+/* Pages of more frames than take a moment; the kernel sets up as many at a time. */
+#define MANY		(32768 / FRAMES_PER_PAGE)
 
 TEST_F(missing, frames_leave_the_processor_to_others)
 {
@@ -530,30 +522,35 @@ TEST_F(missing, frames_keep_no_pages)
 TEST_F(missing, frames_can_be_added_one_by_one)
 {
 	const size_t holes[] = { 0, STEP - 1, STEP, 2 * STEP - 1, 2 * STEP, 2 * STEP + 75 };
-	const size_t size = frames_in_page(), nr = (2 * STEP + 76) * size;
+	const size_t num = 2 * STEP + 76, nr = num * FRAMES_PER_PAGE;
 	const struct target *target = &self->target;
-	char *map = map_alone(target->fd, nr);
+	char *map = map_alone(target->fd, num);
 	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
 	int *err = malloc(nr * sizeof(*err));
+	int of_pages[2 * STEP + 76];
+	xen_pfn_t pages[2 * STEP + 76];
 
 	ASSERT_NE(NULL, map);
-	for (size_t i = 0; i < nr; i++)
-		frames[i] = i * 7 % FRAMES;
+	for (size_t i = 0; i < num; i++)
+		pages[i] = i * 7 % FRAMES;
+	frames_of(pages, num, frames);
 	for (size_t i = 0; i < ARRAY_SIZE(holes); i++)
-		frames[holes[i] * size] = NO_FRAME;
+		frames[holes[i] * FRAMES_PER_PAGE] = NO_FRAME;
 	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, map, nr, frames, err));
+	ASSERT_EQ(0, errors_of(err, num, of_pages));
 	for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
-		char *page = map + holes[i] * page_size();
+		char *page = map + holes[i] * PAGE;
 
-		expect_empty(_metadata, page, size);
-		EXPECT_EQ(-EINVAL, err[holes[i] * size]);
-		ASSERT_EQ(0, map_frames(target->fd, target->dom, page, 0, size));
-		for (size_t j = 0; j < size; j++)
-			frames[holes[i] * size + j] = j;
+		expect_empty(_metadata, page, 1);
+		EXPECT_EQ(-EINVAL, of_pages[holes[i]]);
+		ASSERT_EQ(0, map_frames(target->fd, target->dom, page, i, 1));
+		pages[holes[i]] = i;
+		of_pages[holes[i]] = 0;
 	}
-	for (size_t i = 0; i < nr; i++) {
+	for (size_t i = 0; i < num; i++) {
+		ASSERT_EQ(0, of_pages[i]);
 		ASSERT_EQ(0, signal_of_reading(map + i * PAGE));
-		ASSERT_EQ(frames[i], number_of(map + i * PAGE));
+		ASSERT_EQ(pages[i], number_of(map + i * PAGE));
 	}
 	free(frames);
 	free(err);
@@ -562,23 +559,22 @@ TEST_F(missing, frames_can_be_added_one_by_one)
 /* In one place after the other, what failed and what takes its place. */
 TEST_F(missing, frames_can_be_followed_by_a_resource)
 {
-	const size_t size = frames_in_page();
 	const struct target *target = &self->target;
-	char *map = map_missing(target, 2 * size);
+	char *map = map_missing(target, 2);
 
 	ASSERT_NE(NULL, map);
-	EXPECT_EQ(-EINVAL, map_grants(target->fd, target->dom, map, GRANT_FRAMES, 1));
-	expect_empty(_metadata, map, 2 * size);
-	ASSERT_EQ(0, map_grants(target->fd, target->dom, map, 0, size));
-	ASSERT_EQ(0, map_frames(target->fd, target->dom, map + size * PAGE, 0, size));
-	expect_there(_metadata, map, 2 * size);
+	EXPECT_EQ(-EINVAL, map_grant_frames(target->fd, target->dom, map, GRANT_FRAMES, 1));
+	expect_empty(_metadata, map, 2);
+	ASSERT_EQ(0, map_grants(target->fd, target->dom, map, 0, 1));
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, map + PAGE, 0, 1));
+	expect_there(_metadata, map, 2);
 }
 
 /* Its memory stays while somebody maps it, but there is no more to map. */
 TEST_F(missing, frames_of_a_domain_that_has_gone)
 {
 	const struct target *target = &self->target;
-	xen_pfn_t frames[FRAMES] = {};
+	const xen_pfn_t pages[FRAMES] = {};
 	int err[FRAMES] = {};
 	domid_t dom = target->dom;
 	char *map = map_file(target->fd, FRAMES);
@@ -586,7 +582,7 @@ TEST_F(missing, frames_of_a_domain_that_has_gone)
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, domain_destroy(dom));
 	self->target.dom = 0;
-	EXPECT_EQ(0, map_batch_v2(target->fd, dom, map, FRAMES, frames, err));
+	EXPECT_EQ(0, map_pages(target->fd, dom, map, FRAMES, pages, err));
 	for (size_t i = 0; i < FRAMES; i++)
 		EXPECT_GT(0, err[i]);
 	EXPECT_GT(0, map_grants(target->fd, dom, map, 0, 1));
@@ -680,19 +676,19 @@ FIXTURE_TEARDOWN(bound)
 	EXPECT_EQ(0, target_destroy(&self->target));
 }
 
-/* Fills pages with one frame after the other, from the first one on. */
+/* Fills pages with one page after the other, from the first one on. */
 static int fill_pages(const struct _test_data_bound *self, int fd, const char *map,
 		      size_t pages)
 {
-	size_t nr = pages * frames_in_page();
+	size_t nr = pages * FRAMES_PER_PAGE, there = FRAMES * FRAMES_PER_PAGE;
 	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
 	int ret;
 
 	for (size_t i = 0; i < nr; i++)
-		frames[i] = i % FRAMES;
+		frames[i] = i % there;
 	ret = map_batch_v1(fd, self->target.dom, map, nr, frames);
 	for (size_t i = 0; i < nr; i++)
-		if (frames[i] != i % FRAMES)
+		if (frames[i] != i % there)
 			ret = memory_changed("MMAPBATCH");
 	free(frames);
 	return ret;
@@ -700,7 +696,7 @@ static int fill_pages(const struct _test_data_bound *self, int fd, const char *m
 
 static void expect_filled(struct __test_metadata *_metadata, const char *map, size_t pages)
 {
-	for (size_t i = 0; i < pages * frames_in_page(); i++) {
+	for (size_t i = 0; i < pages; i++) {
 		ASSERT_EQ(0, signal_of_reading(map + i * PAGE));
 		ASSERT_EQ(i % FRAMES, number_of(map + i * PAGE));
 	}
@@ -710,7 +706,7 @@ static void expect_filled(struct __test_metadata *_metadata, const char *map, si
 static char *expect_room(struct __test_metadata *_metadata,
 			 const struct _test_data_bound *self, int fd, size_t pages)
 {
-	char *map = map_alone(fd, pages * frames_in_page());
+	char *map = map_alone(fd, pages);
 
 	EXPECT_NE(NULL, map);
 	EXPECT_EQ(0, fill_pages(self, fd, map, pages)) {
@@ -724,13 +720,13 @@ static char *expect_room(struct __test_metadata *_metadata,
 static char *expect_no_room(struct __test_metadata *_metadata,
 			    const struct _test_data_bound *self, int fd, size_t pages)
 {
-	char *map = map_alone(fd, pages * frames_in_page());
+	char *map = map_alone(fd, pages);
 
 	EXPECT_NE(NULL, map);
 	EXPECT_EQ(-ENOMEM, fill_pages(self, fd, map, pages)) {
 		TH_LOG("%zu pages", pages);
 	}
-	expect_empty(_metadata, map, pages * frames_in_page());
+	expect_empty(_metadata, map, pages);
 	return map;
 }
 
@@ -749,9 +745,9 @@ TEST_F(bound, is_for_all_mappings_of_a_file)
 	expect_room(_metadata, self, self->fd, 40);
 	expect_no_room(_metadata, self, self->fd, 1);
 	expect_filled(_metadata, first, BOUND - 40);
-	expect_empty(_metadata, refused, 41 * frames_in_page());
+	expect_empty(_metadata, refused, 41);
 
-	ASSERT_EQ(0, munmap(first, (BOUND - 40) * page_size()));
+	ASSERT_EQ(0, munmap(first, (BOUND - 40) * PAGE));
 	EXPECT_EQ(0, fill_pages(self, self->fd, refused, 41));
 	expect_filled(_metadata, refused, 41);
 	expect_no_room(_metadata, self, self->fd, BOUND - 80);
@@ -782,18 +778,18 @@ TEST_F(bound, leaves_no_frame_of_what_it_ended)
 
 TEST_F(bound, is_for_resources_too)
 {
-	const size_t pages = whole_pages(GRANT_FRAMES) / frames_in_page();
+	const size_t pages = pages_of(GRANT_FRAMES);
 	const domid_t dom = self->target.dom;
-	char *map = map_alone(self->fd, whole_pages(GRANT_FRAMES));
+	char *map = map_alone(self->fd, pages);
 
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, restrict_to(self->fd, dom));
 	ASSERT_TRUE(write_bound(pages - 1));
-	EXPECT_EQ(-ENOMEM, map_grants(self->fd, dom, map, 0, GRANT_FRAMES));
-	expect_empty(_metadata, map, GRANT_FRAMES);
+	EXPECT_EQ(-ENOMEM, map_grant_frames(self->fd, dom, map, 0, GRANT_FRAMES));
+	expect_empty(_metadata, map, pages);
 	ASSERT_TRUE(write_bound(pages));
-	EXPECT_EQ(0, map_grants(self->fd, dom, map, 0, GRANT_FRAMES));
-	expect_there(_metadata, map, GRANT_FRAMES);
+	EXPECT_EQ(0, map_grant_frames(self->fd, dom, map, 0, GRANT_FRAMES));
+	expect_there(_metadata, map, pages);
 	expect_no_room(_metadata, self, self->fd, 1);
 }
 
@@ -829,17 +825,16 @@ TEST_F(bound, is_for_each_file)
 
 TEST_F(bound, is_not_for_frames_that_failed)
 {
-	const size_t nr = BOUND * frames_in_page(), there = 10 * frames_in_page();
 	const domid_t dom = self->target.dom;
-	char *map = map_alone(self->fd, nr);
-	xen_pfn_t frames[1600];
-	int err[1600];
+	char *map = map_alone(self->fd, BOUND);
+	xen_pfn_t pages[BOUND];
+	int err[BOUND];
 
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, restrict_to(self->fd, dom));
-	for (size_t i = 0; i < nr; i++)
-		frames[i] = i < there ? i % FRAMES : NO_FRAME;
-	ASSERT_EQ(0, map_batch_v2(self->fd, dom, map, nr, frames, err));
+	for (size_t i = 0; i < BOUND; i++)
+		pages[i] = i < 10 ? i % FRAMES : NO_FRAME;
+	ASSERT_EQ(0, map_pages(self->fd, dom, map, BOUND, pages, err));
 	expect_filled(_metadata, map, 10);
 	expect_no_room(_metadata, self, self->fd, BOUND - 9);
 	expect_room(_metadata, self, self->fd, BOUND - 10);
@@ -857,116 +852,171 @@ FIXTURE_SETUP(page)
 	if (why_not())
 		SKIP_FIXTURE(return, why_not());
 	ASSERT_EQ(0, target_create_restricted(&self->target));
-	self->map = map_file(self->target.fd, 3 * frames_in_page());
+	self->map = map_file(self->target.fd, 3);
 	ASSERT_NE(NULL, self->map);
 }
 
 FIXTURE_TEARDOWN(page)
 {
-	EXPECT_TRUE(neighbours_are_untouched(self->map, 3 * frames_in_page()));
-	munmap(self->map, 3 * page_size());
+	EXPECT_TRUE(neighbours_are_untouched(self->map, 3));
+	munmap(self->map, 3 * PAGE);
 	EXPECT_EQ(0, target_destroy(&self->target));
 }
 
 /* The rest of a page shows its last frame: there must be something behind it. */
 static void expect_repeated(struct __test_metadata *_metadata, char *map, size_t frames)
 {
-	size_t all = whole_pages(frames);
+	char *last = map + (frames - 1) * XC_PAGE_SIZE;
 
-	expect_there(_metadata, map, all);
-	for (size_t i = frames; i < all; i++) {
-		EXPECT_TRUE(is_same_memory(map + (frames - 1) * PAGE, map + i * PAGE)) {
+	expect_there(_metadata, map, pages_of(frames));
+	for (size_t i = frames; i < pages_of(frames) * FRAMES_PER_PAGE; i++) {
+		EXPECT_TRUE(is_same_frame(last, map + i * XC_PAGE_SIZE)) {
+			TH_LOG("frame %zu", i);
+		}
+	}
+	if (frames > 1)
+		EXPECT_FALSE(is_same_frame(last, last - XC_PAGE_SIZE));
+}
+
+/* Frames of the domain, from any one on. */
+static void fill_in(xen_pfn_t *frames, size_t nr, size_t first)
+{
+	for (size_t i = 0; i < nr; i++)
+		frames[i] = (first + i) % (FRAMES * FRAMES_PER_PAGE);
+}
+
+static void expect_numbered(struct __test_metadata *_metadata, const char *map,
+			    const xen_pfn_t *frames, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		EXPECT_EQ(numbered(frames[i] / FRAMES_PER_PAGE, frames[i] % FRAMES_PER_PAGE),
+			  load(map + i * XC_PAGE_SIZE)) {
 			TH_LOG("frame %zu", i);
 		}
 	}
 }
 
-TEST_F(page, is_whole_when_a_resource_has_one_frame)
+/* Another mapping takes the place of the test's own, and is empty. */
+static void renew_mapping(struct __test_metadata *_metadata,
+			  const struct _test_data_page *self)
+{
+	ASSERT_EQ(self->map, mmap(self->map, 3 * PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_FIXED, self->target.fd, 0));
+}
+
+/* With as many frames in it as can be. */
+TEST_F(page, is_whole_when_a_resource_ends_in_it)
 {
 	const struct target *target = &self->target;
-	const size_t size = frames_in_page();
 
-	ASSERT_EQ(0, map_grants(target->fd, target->dom, self->map, 0, 1));
-	expect_repeated(_metadata, self->map, 1);
-	ASSERT_EQ(0, map_grants(target->fd, target->dom, self->map + page_size(), 0, size + 1));
-	expect_repeated(_metadata, self->map + page_size(), size + 1);
-	EXPECT_TRUE(is_same_memory(self->map, self->map + page_size()));
+	for (size_t num = 1; num <= 2 * FRAMES_PER_PAGE; num++) {
+		ASSERT_EQ(0, map_grant_frames(target->fd, target->dom, self->map, 1, num));
+		expect_repeated(_metadata, self->map, num);
+		expect_empty(_metadata, self->map + pages_of(num) * PAGE, 3 - pages_of(num));
+		renew_mapping(_metadata, self);
+	}
 }
 
 TEST_F(page, is_whole_when_a_batch_ends_in_it)
 {
-	const size_t size = frames_in_page(), nr = 2 * size + 1;
 	const struct target *target = &self->target;
-	xen_pfn_t frames[33];
-	int err[33];
+	xen_pfn_t frames[3 * MOST_FRAMES_PER_PAGE];
+	int err[3 * MOST_FRAMES_PER_PAGE];
 
-	for (size_t i = 0; i < nr; i++)
-		frames[i] = (i + 3) % FRAMES;
-	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
-	for (size_t i = 0; i < nr; i++) {
-		EXPECT_EQ(0, err[i]);
-		EXPECT_EQ(frames[i], number_of(self->map + i * PAGE));
+	for (size_t nr = 2 * FRAMES_PER_PAGE + 1; nr <= 3 * FRAMES_PER_PAGE; nr++) {
+		fill_in(frames, nr, 3);
+		ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
+		for (size_t i = 0; i < nr; i++)
+			EXPECT_EQ(0, err[i]);
+		expect_numbered(_metadata, self->map, frames, nr);
+		expect_repeated(_metadata, self->map, nr);
+		renew_mapping(_metadata, self);
 	}
-	expect_repeated(_metadata, self->map, nr);
 }
 
 /* Errors tell what is there: with one frame of a page all of them have failed. */
-TEST_F(page, is_empty_when_one_of_its_frames_failed)
+static void expect_page_empty(struct __test_metadata *_metadata,
+			      const struct _test_data_page *self, size_t nr, size_t bad)
 {
-	const size_t size = frames_in_page(), nr = 3 * size, bad = size + size / 2;
+	const size_t empty = bad / FRAMES_PER_PAGE;
 	const struct target *target = &self->target;
-	xen_pfn_t frames[48];
-	int err[48];
+	xen_pfn_t frames[3 * MOST_FRAMES_PER_PAGE];
+	int err[3 * MOST_FRAMES_PER_PAGE];
 
-	for (size_t i = 0; i < nr; i++)
-		frames[i] = (i + 3) % FRAMES;
+	fill_in(frames, nr, 3);
 	frames[bad] = NO_FRAME;
 	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
 	for (size_t i = 0; i < nr; i++) {
-		EXPECT_EQ(i / size == 1 ? -EINVAL : 0, err[i]) {
-			TH_LOG("frame %zu", i);
+		EXPECT_EQ(i / FRAMES_PER_PAGE == empty ? -EINVAL : 0, err[i]) {
+			TH_LOG("frame %zu of %zu, bad is %zu", i, nr, bad);
 		}
 	}
-	expect_there(_metadata, self->map, size);
-	expect_empty(_metadata, self->map + page_size(), size);
-	expect_there(_metadata, self->map + 2 * page_size(), size);
+	for (size_t i = 0; i < 3; i++) {
+		if (i == empty)
+			expect_empty(_metadata, self->map + i * PAGE, 1);
+		else
+			expect_there(_metadata, self->map + i * PAGE, 1);
+	}
 
-	ASSERT_EQ(0, map_frames(target->fd, target->dom, self->map + page_size(), 0, size));
-	expect_there(_metadata, self->map, nr);
-	for (size_t i = 0; i < size; i++)
-		EXPECT_EQ(i, number_of(self->map + page_size() + i * PAGE));
+	/* It can be filled, and then is as any other. */
+	ASSERT_EQ(0, map_frames(target->fd, target->dom, self->map + empty * PAGE, 5, 1));
+	expect_there(_metadata, self->map, 3);
+	EXPECT_EQ(5, number_of(self->map + empty * PAGE));
+	renew_mapping(_metadata, self);
 }
 
-TEST_F(page, is_empty_when_the_last_frame_of_a_batch_failed)
+TEST_F(page, is_empty_when_one_of_its_frames_failed)
 {
-	const size_t size = frames_in_page(), nr = 2 * size + 1;
-	const struct target *target = &self->target;
-	xen_pfn_t frames[33] = {};
-	int err[33];
+	const size_t nr = 3 * FRAMES_PER_PAGE;
 
-	frames[nr - 1] = NO_FRAME;
-	ASSERT_EQ(0, map_batch_v2(target->fd, target->dom, self->map, nr, frames, err));
-	for (size_t i = 0; i < nr; i++)
-		EXPECT_EQ(i < nr - 1 ? 0 : -EINVAL, err[i]);
-	expect_there(_metadata, self->map, 2 * size);
-	expect_empty(_metadata, self->map + 2 * page_size(), size);
+	for (size_t bad = 0; bad < nr; bad++)
+		expect_page_empty(_metadata, self, nr, bad);
+}
+
+/* What would be repeated is not there, or stands before what is. */
+TEST_F(page, is_empty_when_a_frame_of_a_batch_that_ends_in_it_failed)
+{
+	for (size_t nr = 2 * FRAMES_PER_PAGE + 1; nr <= 3 * FRAMES_PER_PAGE; nr++)
+		for (size_t bad = 2 * FRAMES_PER_PAGE; bad < nr; bad++)
+			expect_page_empty(_metadata, self, nr, bad);
+}
+
+/* The frames' numbers tell the same, of which version 1 has no more than a mark. */
+TEST_F(page, is_empty_by_version_1_too)
+{
+	const size_t nr = 3 * FRAMES_PER_PAGE, bad = 2 * FRAMES_PER_PAGE - 1;
+	const struct target *target = &self->target;
+	xen_pfn_t frames[3 * MOST_FRAMES_PER_PAGE], arr[3 * MOST_FRAMES_PER_PAGE];
+
+	fill_in(frames, nr, 3);
+	frames[bad] = NO_FRAME;
+	memcpy(arr, frames, nr * sizeof(*arr));
+	ASSERT_EQ(0, map_batch_v1(target->fd, target->dom, self->map, nr, arr));
+	for (size_t i = 0; i < nr; i++) {
+		xen_pfn_t mark = i / FRAMES_PER_PAGE == 1 ? PRIVCMD_MMAPBATCH_MFN_ERROR : 0;
+
+		EXPECT_EQ(frames[i] | mark, arr[i]);
+	}
+	expect_there(_metadata, self->map, 1);
+	expect_empty(_metadata, self->map + PAGE, 1);
+	expect_there(_metadata, self->map + 2 * PAGE, 1);
 }
 
 /* To the kernel, and what it was for to the hypervisor. */
 TEST_F(page, comes_back_when_its_mapping_ends)
 {
-	const size_t nr = 4096;
+	const size_t pages = 4096 / FRAMES_PER_PAGE;
 	unsigned long borrowable;
 	__u64 xen_before;
 	long kib_before;
 
 	for (unsigned int i = 0; i < 20; i++) {
-		char *map = map_same(&self->target, i % FRAMES, nr, 0);
+		char *map = map_same(&self->target, i % FRAMES, pages, 0);
 
 		ASSERT_NE(NULL, map);
 		EXPECT_EQ(i % FRAMES, number_of(map));
-		EXPECT_EQ(i % FRAMES, number_of(map + (nr - 1) * PAGE));
-		ASSERT_EQ(0, munmap(map, nr * PAGE));
+		EXPECT_EQ(i % FRAMES, number_of(map + (pages - 1) * PAGE));
+		ASSERT_EQ(0, munmap(map, pages * PAGE));
 		if (i) {
 			EXPECT_EQ(borrowable, borrowable_bytes());
 			EXPECT_GE(xen_before, free_pages_of_xen() - 16);
@@ -1018,9 +1068,9 @@ static int fill_sparsely(const struct target *target)
 
 	for (i = 0; i < SPARSE_MAPPINGS; i++) {
 		char *map = map_alone(target->fd, SPARSE / PAGE);
-		char *place = map + i * (SPARSE / SPARSE_MAPPINGS & -page_size());
+		char *place = map + i * (SPARSE / SPARSE_MAPPINGS & -PAGE);
 
-		if (!map || map_grants(target->fd, target->dom, place, i, 1) ||
+		if (!map || map_grant_frames(target->fd, target->dom, place, i, 1) ||
 		    signal_of_writing(place))
 			break;
 		if (available_kib() < before - 4 * NOISE_KIB)
@@ -1054,23 +1104,23 @@ TEST_F(page, costs_no_more_in_a_large_mapping)
 TEST_F(page, of_the_machine_is_refused)
 {
 	const domid_t dom = DOMID_OF_MACHINE;
-	const size_t size = frames_in_page();
-	xen_pfn_t frames[16] = {};
+	xen_pfn_t frames[MOST_FRAMES_PER_PAGE] = {};
+	const size_t nr = FRAMES_PER_PAGE;
+	int err[MOST_FRAMES_PER_PAGE];
 	int fd = privcmd_open();
-	int err[16];
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EPERM, map_batch_v2(self->target.fd, dom, self->map, size, frames, err));
-	ASSERT_EQ(0, munmap(self->map, 3 * page_size()));
-	ASSERT_EQ(self->map, mmap(self->map, page_size(), PROT_READ | PROT_WRITE,
+	EXPECT_EQ(-EPERM, map_batch_v2(self->target.fd, dom, self->map, nr, frames, err));
+	ASSERT_EQ(0, munmap(self->map, 3 * PAGE));
+	ASSERT_EQ(self->map, mmap(self->map, PAGE, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_FIXED, fd, 0));
-	EXPECT_EQ(-EINVAL, map_batch_v2(fd, dom, self->map, size, frames, err));
-	EXPECT_EQ(-EINVAL, map_batch_v1(fd, dom, self->map, size, frames));
-	for (size_t i = 0; i < size; i++)
+	EXPECT_EQ(-EINVAL, map_batch_v2(fd, dom, self->map, nr, frames, err));
+	EXPECT_EQ(-EINVAL, map_batch_v1(fd, dom, self->map, nr, frames));
+	for (size_t i = 0; i < nr; i++)
 		EXPECT_EQ(0, frames[i]);
-	expect_empty(_metadata, self->map, size);
-	EXPECT_EQ(0, map_frames(fd, self->target.dom, self->map, 0, size));
-	expect_there(_metadata, self->map, size);
+	expect_empty(_metadata, self->map, 1);
+	EXPECT_EQ(0, map_frames(fd, self->target.dom, self->map, 0, 1));
+	expect_there(_metadata, self->map, 1);
 	close(fd);
 }
 
