@@ -1417,18 +1417,18 @@ static void expect_writable(struct __test_metadata *_metadata,
 /* The kernel makes entries of shared mappings read-only to learn of writes. */
 TEST_F(special, is_writable_whatever_the_kernel_forgets)
 {
+	self->map = map_file(self->target.fd, PAGES);
 	if (on_stock_driver())
 		SKIP(return, "the stock driver has the kernel fault for ever");
-	self->map = map_file(self->target.fd, PAGES);
 	store(self->target.view + 5 * PAGE, 0);
 	expect_writable(_metadata, &self->target, variant->content, false);
 }
 
 TEST_F(special, is_writable_for_the_kernel_whatever_it_forgets)
 {
+	self->map = map_file(self->target.fd, PAGES);
 	if (on_stock_driver())
 		SKIP(return, "the stock driver has the kernel fault for ever");
-	self->map = map_file(self->target.fd, PAGES);
 	store(self->target.view + 5 * PAGE, 0xff);
 	expect_writable(_metadata, &self->target, variant->content, true);
 }
