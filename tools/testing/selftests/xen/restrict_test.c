@@ -188,6 +188,8 @@ TEST_F(restriction, to_the_idle_domain_reaches_no_memory)
 	char *map = map_file(self->fd, 1);
 
 	ASSERT_NE(NULL, map);
+	if (stock_does_harm())
+		SKIP(return, HARMED_BY_STOCK);
 	ASSERT_EQ(0, restrict_to(self->fd, DOMID_IDLE));
 	EXPECT_EQ(0, restrict_to(self->fd, DOMID_IDLE));
 	EXPECT_EQ(-ESRCH, map_frames(self->fd, DOMID_IDLE, map, 0, 1));
