@@ -293,8 +293,8 @@ static void take_out(struct privcmd_insert *req, struct vm_area_struct *vma, uns
 }
 
 /*
- * In steps, too.  A process that is being killed takes its mappings with it, and
- * these what is left.
+ * In steps, too.  A process that is being killed leaves the rest to the end of the
+ * mapping, which comes with the last process that shares the memory.
  *
  * Return: the mapping; NULL if it went meanwhile.
  */
