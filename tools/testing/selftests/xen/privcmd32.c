@@ -25,7 +25,8 @@ static const unsigned int own_commands[] = {
 	[8] = IOCTL_PRIVCMD_IRQFD,
 	[9] = IOCTL_PRIVCMD_IOEVENTFD,
 	[10] = IOCTL_PRIVCMD_PCIDEV_GET_GSI,
-	[11] = IOCTL_PRIVCMD_DM_NR_VCPUS,
+	[32] = IOCTL_PRIVCMD_DM_NR_VCPUS,
+	[33] = IOCTL_PRIVCMD_LIMIT,
 };
 
 static int make_request(int fd, const char *name, unsigned long value)
