@@ -39,6 +39,7 @@ static int privcmd_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 
 	privcmd_restrict_open(data);
+	privcmd_limit_open(data);
 	privcmd_eventfds_open(data);
 	file->private_data = data;
 	return 0;
@@ -62,6 +63,7 @@ const struct file_operations xen_privcmd_fops = {
 #endif
 	.open = privcmd_open,
 	.release = privcmd_release,
+	.show_fdinfo = privcmd_show_fdinfo,
 	.mmap = privcmd_mmap,
 	.get_unmapped_area = privcmd_get_unmapped_area,
 };

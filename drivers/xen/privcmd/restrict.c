@@ -113,40 +113,44 @@ void privcmd_restrict_open(struct privcmd_file *file)
 {
 	int domid = READ_ONCE(initial_domid);
 
-	atomic_set(&file->domid, domid < 0 ? PRIVCMD_DOMID_PENDING : domid);
+	atomic_set(&file->domid, domid < 0 ? PRIVCMD_PENDING | DOMID_IDLE : domid);
 }
 
 /* Waits for XenStore, if it is that which a file's restriction waits for. */
 static int settle(struct privcmd_file *file)
 {
-	int pending = PRIVCMD_DOMID_PENDING;
+	int domid = atomic_read(&file->domid);
 
-	if (atomic_read(&file->domid) != pending)
+	if (!(domid & PRIVCMD_PENDING))
 		return 0;
 	if (wait_event_killable(initial_domid_known, READ_ONCE(initial_domid) >= 0))
 		return -EINTR;
 
 	/* Another thread may have been first. */
-	atomic_try_cmpxchg(&file->domid, &pending, READ_ONCE(initial_domid));
+	do {
+		if (!(domid & PRIVCMD_PENDING))
+			break;
+	} while (!atomic_try_cmpxchg(&file->domid, &domid,
+				     (domid & PRIVCMD_LIMITED) | READ_ONCE(initial_domid)));
 	return 0;
 }
 
 /**
  * privcmd_refusal() - Why may a request of the file not name this domain?
- * @file: the file, which did not let it pass at first.
+ * @file: the file.
  * @domid: the domain.
  *
  * Context: Sleeps in a domU until XenStore is up, unless it is killed.
- * Return: -EPERM; -EINTR; 0 if it may, as XenStore says now.
+ * Return: -EPERM; -EINTR; 0 if it may.
  */
-__cold int privcmd_refusal(struct privcmd_file *file, domid_t domid)
+int privcmd_refusal(struct privcmd_file *file, domid_t domid)
 {
 	int err = settle(file);
 
 	if (err)
 		return err;
 
-	return privcmd_may_target(file, domid) ? 0 : -EPERM;
+	return !privcmd_restricted(file) || privcmd_domid(file) == domid ? 0 : -EPERM;
 }
 
 /**
@@ -162,9 +166,8 @@ __cold int privcmd_refusal(struct privcmd_file *file, domid_t domid)
  */
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	int domid = arg->restrict_to;
-	int old = DOMID_INVALID;
-	int err;
+	domid_t domid = arg->restrict_to;
+	int err, old;
 
 	if (domid >= DOMID_FIRST_RESERVED && domid != DOMID_IDLE)
 		return -EINVAL;
@@ -173,8 +176,11 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 	if (err)
 		return err;
 
-	if (atomic_try_cmpxchg(&file->domid, &old, domid))
-		return 0;
+	old = atomic_read(&file->domid);
+	do {
+		if ((domid_t)old != DOMID_INVALID)
+			return (domid_t)old == domid ? 0 : -EINVAL;
+	} while (!atomic_try_cmpxchg(&file->domid, &old, (old & PRIVCMD_LIMITED) | domid));
 
-	return old == domid ? 0 : -EINVAL;
+	return 0;
 }
