@@ -55,6 +55,7 @@ struct xen_mem_acquire_resource;
 struct privcmd_file {
 	atomic_t domid;
 	atomic_long_t nr_unpopulated;
+	/* Held for the time of a copy. */
 	spinlock_t limit_lock;
 	struct privcmd_limit limit;
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
