@@ -5,9 +5,8 @@
  */
 
 #include "mapping.h"
+#include "race.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 #include <xendevicemodel.h>
 #include <xentoolcore.h>
@@ -382,8 +381,7 @@ TEST_F(restriction, by_the_library)
 
 /* What the two threads of a race share. */
 static struct {
-	atomic_uint arrivals;
-	atomic_uint passages;
+	struct meeting meeting;
 	atomic_uint restricted;
 	atomic_bool stop;
 	int fds[FILES];
@@ -414,39 +412,17 @@ static void close_files(void)
 		close(race.fds[i]);
 }
 
-/* Lets both threads go on at the same instant. */
-static void meet(void)
-{
-	unsigned int passages = atomic_load(&race.passages);
-
-	if (atomic_fetch_add(&race.arrivals, 1) % 2) {
-		atomic_fetch_add(&race.passages, 1);
-		return;
-	}
-	/* With a CPU for each there is no need to sleep. */
-	for (unsigned int i = 1; atomic_load(&race.passages) == passages; i++)
-		if (i % 100000 == 0)
-			usleep(1);
-}
-
-/* Varies who is first after they met, and by how little. */
-static void dawdle(unsigned int steps)
-{
-	while (steps--)
-		atomic_thread_fence(memory_order_seq_cst);
-}
-
 static void *restrict_to_other(void *unused)
 {
 	(void)unused;
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		meet();
+		meet(&race.meeting);
 		for (size_t i = 0; i < FILES; i++) {
-			meet();
+			meet(&race.meeting);
 			dawdle(FILES / ROUNDS * round);
 			race.results[i] = restrict_to(race.fds[i], race.other);
 		}
-		meet();
+		meet(&race.meeting);
 	}
 	return NULL;
 }
@@ -461,13 +437,13 @@ TEST_F(restriction, of_two_at_once_is_one)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, restrict_to_other, NULL));
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		ASSERT_EQ(0, open_files());
-		meet();
+		meet(&race.meeting);
 		for (size_t i = 0; i < FILES; i++) {
-			meet();
+			meet(&race.meeting);
 			dawdle(i);
 			results[i] = restrict_to(race.fds[i], self->dom);
 		}
-		meet();
+		meet(&race.meeting);
 
 		for (size_t i = 0; i < FILES; i++) {
 			if (!results[i] && !race.results[i]) {
@@ -513,7 +489,7 @@ static void *ask_until_restricted(void *unused)
 	for (size_t i = 0; i < FILES; i++) {
 		bool late;
 
-		meet();
+		meet(&race.meeting);
 		do {
 			int ret;
 
@@ -538,7 +514,7 @@ TEST_F(restriction, holds_once_it_is_set)
 	ASSERT_EQ(0, open_files());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_until_restricted, NULL));
 	for (size_t i = 0; i < FILES; i++) {
-		meet();
+		meet(&race.meeting);
 		/* Time for a question or two. */
 		for (size_t j = 0; j < i % 8; j++)
 			request(race.fds[i], 0x50ff, NULL);
