@@ -9,6 +9,7 @@
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include <xen/interface/xen.h>
@@ -17,7 +18,10 @@
 struct file;
 struct ioreq;
 struct mmu_interval_notifier;
+struct poll_table_struct;
+struct privcmd_domain;
 struct privcmd_ioreqs;
+struct seq_file;
 struct xen_mem_acquire_resource;
 
 /* From a check or a handler: the ioctl returns 0, there is no more to do. */
@@ -29,12 +33,20 @@ struct xen_mem_acquire_resource;
  */
 #define PRIVCMD_FRAME_BITS (52 - XEN_PAGE_SHIFT)
 
-/* In place of a domid, in a domU: XenStore has not told yet which one it is. */
-#define PRIVCMD_DOMID_PENDING 0x20000
+/*
+ * Above the domid of a file, so that it is none that a request can name: the domain is
+ * gone; in a domU, over DOMID_IDLE: XenStore has not told yet which one it is.
+ */
+#define PRIVCMD_GONE 0x10000
+#define PRIVCMD_PENDING 0x20000
 
 /**
  * struct privcmd_file - An open /dev/xen/privcmd.
- * @domid: the one domain its requests may name; DOMID_INVALID for any domain.
+ * @domid: the one domain its requests may name; DOMID_INVALID for any domain.  Flags
+ *	stand above its 16 bits.
+ * @wait: who waits for the end of the domain.
+ * @domain: the domain, if it is one that may be held and may end.
+ * @list: in that domain's files.
  * @nr_unpopulated: pages of an auto-translated caller that its mappings hold.
  * @eventfds_lock: protects the lists and @nr_doorbells.
  * @irqfds: what IRQFD registered.
@@ -43,6 +55,9 @@ struct xen_mem_acquire_resource;
  */
 struct privcmd_file {
 	atomic_t domid;
+	wait_queue_head_t wait;
+	struct privcmd_domain *domain;
+	struct list_head list;
 	atomic_long_t nr_unpopulated;
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
 	/* Held where eventfds are registered, and end. */
@@ -51,6 +66,20 @@ struct privcmd_file {
 	struct list_head readers;
 	unsigned int nr_doorbells;
 #endif
+};
+
+/**
+ * enum privcmd_question - How to ask Xen whether a domain is dying.
+ * @PRIVCMD_ASK_NOTHING: Xen has no answer that could be trusted.
+ * @PRIVCMD_ASK_STATE: what its state is; Xen 4.21 and newer.
+ * @PRIVCMD_ASK_DIRTY_VRAM: for nothing, of a device model; HVM and PVH on x86.
+ * @PRIVCMD_ASK_FOR_PORT: for an event channel, which the dying do not get.
+ */
+enum privcmd_question {
+	PRIVCMD_ASK_NOTHING,
+	PRIVCMD_ASK_STATE,
+	PRIVCMD_ASK_DIRTY_VRAM,
+	PRIVCMD_ASK_FOR_PORT,
 };
 
 /**
@@ -143,12 +172,32 @@ struct privcmd_pv_frames {
 };
 
 /**
+ * privcmd_domid() - Which domain may requests of the file name?
+ * @file: the file.
+ *
+ * Return: the domain, also if it is gone; DOMID_INVALID if any.
+ */
+static inline domid_t privcmd_domid(const struct privcmd_file *file)
+{
+	return atomic_read(&file->domid);
+}
+
+/**
  * privcmd_restricted() - Is the file restricted to a domain?
  * @file: the file.
  */
 static inline bool privcmd_restricted(const struct privcmd_file *file)
 {
-	return atomic_read(&file->domid) != DOMID_INVALID;
+	return privcmd_domid(file) != DOMID_INVALID;
+}
+
+/**
+ * privcmd_gone() - Is the domain gone that the file is bound to?
+ * @file: the file.
+ */
+static inline bool privcmd_gone(const struct privcmd_file *file)
+{
+	return atomic_read(&file->domid) & PRIVCMD_GONE;
 }
 
 /**
@@ -207,10 +256,26 @@ union privcmd_arg {
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
+/* domain.c */
+int privcmd_domain_bind(struct privcmd_file *file, domid_t domid, bool kept);
+void privcmd_domain_unbind(struct privcmd_file *file);
+void privcmd_domain_ask(domid_t domid);
+bool privcmd_domain_is_held(const struct privcmd_file *file);
+void privcmd_domain_exit(void);
+
+/* dying.c */
+enum privcmd_question privcmd_question(domid_t domid, bool kept);
+bool privcmd_is_dying(domid_t domid, enum privcmd_question question);
+void privcmd_dying_exit(void);
+
+/* fdinfo.c */
+__poll_t privcmd_poll(struct file *file, struct poll_table_struct *wait);
+void privcmd_show_fdinfo(struct seq_file *m, struct file *file);
+
 /* restrict.c */
 int privcmd_restrict_init(void);
 void privcmd_restrict_exit(void);
-void privcmd_restrict_open(struct privcmd_file *file);
+int privcmd_restrict_open(struct privcmd_file *file);
 int privcmd_refusal(struct privcmd_file *file, domid_t domid);
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 
