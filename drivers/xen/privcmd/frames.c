@@ -349,7 +349,8 @@ static void end(struct privcmd_insert *req, struct vm_area_struct *vma, int err)
  * Return: 0, also if frames have errors that may fail; -EINVAL if the request does
  * not go into a mapping of this driver, something is mapped there, or the mapping
  * went meanwhile; -EPERM if it is for reading only and the mapping can be written;
- * -EBUSY if another request is filling the mapping; -ENOMEM; -EINTR; what @req->next says, or the hypervisor.
+ * -EBUSY if another request is filling the mapping; -ENOMEM; -EINTR; what
+ * @req->next says, or the hypervisor.
  */
 int privcmd_insert(struct privcmd_insert *req)
 {

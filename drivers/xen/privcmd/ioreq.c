@@ -22,6 +22,7 @@
 
 #include <asm/xen/hypercall.h>
 
+#include "../foreign-frame.h"
 #include "privcmd_private.h"
 
 #define SLOTS_PER_FRAME	(XEN_PAGE_SIZE / sizeof(struct ioreq))
@@ -37,44 +38,6 @@ struct privcmd_ioreqs {
 	struct page *pages[];
 };
 
-#ifdef CONFIG_XEN_PV
-
-/* A PV kernel's pages are where the page tables say, which Xen changes for it. */
-static int enter_frame(struct page *page, xen_pfn_t mfn, domid_t owner)
-{
-	struct mmu_update update;
-	unsigned int level;
-	pte_t *pte;
-
-	pte = lookup_address((unsigned long)page_address(page), &level);
-	if (WARN_ON_ONCE(!pte || level != PG_LEVEL_4K))
-		return -ENOMEM;
-
-	update.ptr = arbitrary_virt_to_machine(pte).maddr | MMU_PT_UPDATE_NO_TRANSLATE;
-	update.val = pte_val_ma(mfn_pte(mfn, PAGE_KERNEL));
-	return HYPERVISOR_mmu_update(&update, 1, NULL, owner);
-}
-
-static int remove_frame(struct page *page)
-{
-	return HYPERVISOR_update_va_mapping((unsigned long)page_address(page), __pte_ma(0),
-					    UVMF_INVLPG | UVMF_ALL);
-}
-
-#else
-
-static int enter_frame(struct page *page, xen_pfn_t mfn, domid_t owner)
-{
-	return -EOPNOTSUPP;
-}
-
-static int remove_frame(struct page *page)
-{
-	return 0;
-}
-
-#endif /* CONFIG_XEN_PV */
-
 static void remove_frames(struct privcmd_ioreqs *ioreqs)
 {
 	bool empty = true;
@@ -82,7 +45,7 @@ static void remove_frames(struct privcmd_ioreqs *ioreqs)
 
 	if (xen_pv_domain())
 		for (i = 0; i < ioreqs->nr; i++)
-			empty &= !remove_frame(ioreqs->pages[i]);
+			empty &= !xen_foreign_frame_remove(ioreqs->pages[i]);
 	else
 		empty = privcmd_xlate_empty(ioreqs->pages, ioreqs->nr);
 
@@ -116,7 +79,7 @@ static int map_frames(struct privcmd_ioreqs *ioreqs, const struct privcmd_ioreq_
 	if (resource.flags & XENMEM_rsrc_acq_caller_owned)
 		owner = DOMID_SELF;
 	for (i = 0; !err && i < ioreqs->nr; i++)
-		err = enter_frame(ioreqs->pages[i], frames[i], owner);
+		err = xen_foreign_frame_enter(ioreqs->pages[i], frames[i], owner, PAGE_KERNEL);
 	return err;
 }
 

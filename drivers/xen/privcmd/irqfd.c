@@ -32,6 +32,7 @@
  * @wait: the entry in @wqh.
  * @poll: adds @wait to @wqh.
  * @issue: issues the operation.
+ * @file: the file, whose domain may be gone.
  * @closed: the eventfd's last descriptor was closed, with which this is over.
  * @dom: the target.
  * @size: size of the operation in bytes.
@@ -45,6 +46,7 @@ struct irqfd {
 	struct wait_queue_entry wait;
 	poll_table poll;
 	struct work_struct issue;
+	const struct privcmd_file *file;
 	bool closed;
 	domid_t dom;
 	u32 size;
@@ -62,6 +64,9 @@ static void issue(struct work_struct *work)
 {
 	struct irqfd *irqfd = container_of(work, struct irqfd, issue);
 	struct xen_dm_op_buf buf = { .size = irqfd->size };
+
+	if (privcmd_gone(irqfd->file))
+		return;
 
 	set_xen_guest_handle(buf.h, &irqfd->op);
 
@@ -194,6 +199,7 @@ static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *ev
 		return -EBUSY;
 	}
 
+	irqfd->file = file;
 	irqfd->eventfd = eventfd;
 	list_add(&irqfd->list, &file->irqfds);
 	vfs_poll(eventfd_file, &irqfd->poll);

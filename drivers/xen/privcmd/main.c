@@ -33,12 +33,18 @@
 static int privcmd_open(struct inode *inode, struct file *file)
 {
 	struct privcmd_file *data;
+	int err;
 
 	data = kzalloc_obj(*data, GFP_KERNEL);
 	if (!data)
 		return -ENOMEM;
 
-	privcmd_restrict_open(data);
+	err = privcmd_restrict_open(data);
+	if (err) {
+		kfree(data);
+		return err;
+	}
+
 	privcmd_limit_open(data);
 	privcmd_eventfds_open(data);
 	file->private_data = data;
@@ -51,6 +57,7 @@ static int privcmd_release(struct inode *inode, struct file *file)
 
 	privcmd_ioeventfds_release(data);
 	privcmd_irqfds_release(data);
+	privcmd_domain_unbind(data);
 	kfree(data);
 	return 0;
 }
@@ -63,6 +70,7 @@ const struct file_operations xen_privcmd_fops = {
 #endif
 	.open = privcmd_open,
 	.release = privcmd_release,
+	.poll = privcmd_poll,
 	.show_fdinfo = privcmd_show_fdinfo,
 	.mmap = privcmd_mmap,
 	.get_unmapped_area = privcmd_get_unmapped_area,
@@ -104,6 +112,7 @@ static int __init privcmd_init(void)
 
 err_privcmd:
 	misc_deregister(&privcmd_device);
+	privcmd_domain_exit();
 err_restrict:
 	privcmd_restrict_exit();
 	pr_err("cannot register the devices: %d\n", err);
@@ -114,6 +123,7 @@ static void __exit privcmd_exit(void)
 {
 	misc_deregister(&hypercall_buffer_device);
 	misc_deregister(&privcmd_device);
+	privcmd_domain_exit();
 	privcmd_restrict_exit();
 }
 

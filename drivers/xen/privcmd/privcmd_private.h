@@ -12,6 +12,7 @@
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include <xen/interface/xen.h>
@@ -20,6 +21,8 @@
 struct file;
 struct ioreq;
 struct mmu_interval_notifier;
+struct poll_table_struct;
+struct privcmd_domain;
 struct privcmd_ioreqs;
 struct seq_file;
 struct xen_mem_acquire_resource;
@@ -37,6 +40,7 @@ struct xen_mem_acquire_resource;
  * Above the domid of a file, which differs from any that a request can name then: the
  * compare that a restriction takes anyway finds the file that is not a plain one.
  */
+#define PRIVCMD_GONE	BIT(16)	/* The domain is dying, or there is none. */
 #define PRIVCMD_PENDING	BIT(17)	/* XenStore has not told a domU's domid yet. */
 #define PRIVCMD_LIMITED	BIT(18)	/* LIMIT took something away. */
 
@@ -44,6 +48,9 @@ struct xen_mem_acquire_resource;
  * struct privcmd_file - An open /dev/xen/privcmd.
  * @domid: the one domain its requests may name; DOMID_INVALID for any domain; and the
  *	bits above.
+ * @wait: who waits for the end of the domain.
+ * @domain: the domain, if it is one that may be held and may end.
+ * @list: in that domain's files.
  * @nr_unpopulated: pages of an auto-translated caller that its mappings hold.
  * @limit_lock: protects @limit.
  * @limit: what LIMIT has left of commands, operations and resources.
@@ -54,7 +61,11 @@ struct xen_mem_acquire_resource;
  */
 struct privcmd_file {
 	atomic_t domid;
+	wait_queue_head_t wait;
+	struct privcmd_domain *domain;
+	struct list_head list;
 	atomic_long_t nr_unpopulated;
+	/* Held for the time of a copy. */
 	spinlock_t limit_lock;
 	struct privcmd_limit limit;
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
@@ -64,6 +75,20 @@ struct privcmd_file {
 	struct list_head readers;
 	unsigned int nr_doorbells;
 #endif
+};
+
+/**
+ * enum privcmd_question - How to ask Xen whether a domain is dying.
+ * @PRIVCMD_ASK_NOTHING: Xen has no answer that could be trusted.
+ * @PRIVCMD_ASK_STATE: what its state is; Xen 4.21 and newer.
+ * @PRIVCMD_ASK_DIRTY_VRAM: for nothing, of a device model; HVM and PVH on x86.
+ * @PRIVCMD_ASK_FOR_PORT: for an event channel, which the dying do not get.
+ */
+enum privcmd_question {
+	PRIVCMD_ASK_NOTHING,
+	PRIVCMD_ASK_STATE,
+	PRIVCMD_ASK_DIRTY_VRAM,
+	PRIVCMD_ASK_FOR_PORT,
 };
 
 /**
@@ -158,10 +183,10 @@ struct privcmd_pv_frames {
 };
 
 /**
- * privcmd_domid() - The one domain that requests of the file may name.
+ * privcmd_domid() - Which domain may requests of the file name?
  * @file: the file.
  *
- * Return: the domain; DOMID_INVALID for any.
+ * Return: the domain, also if it is gone; DOMID_INVALID if any.
  */
 static inline domid_t privcmd_domid(const struct privcmd_file *file)
 {
@@ -184,6 +209,15 @@ static inline bool privcmd_restricted(const struct privcmd_file *file)
 static inline bool privcmd_plain(const struct privcmd_file *file)
 {
 	return atomic_read(&file->domid) == DOMID_INVALID;
+}
+
+/**
+ * privcmd_gone() - Is the domain gone that the file is bound to?
+ * @file: the file.
+ */
+static inline bool privcmd_gone(const struct privcmd_file *file)
+{
+	return atomic_read(&file->domid) & PRIVCMD_GONE;
 }
 
 /**
@@ -267,10 +301,26 @@ union privcmd_arg {
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
+/* domain.c */
+int privcmd_domain_bind(struct privcmd_file *file, domid_t domid, bool kept);
+void privcmd_domain_unbind(struct privcmd_file *file);
+void privcmd_domain_ask(domid_t domid);
+bool privcmd_domain_is_held(const struct privcmd_file *file);
+void privcmd_domain_exit(void);
+
+/* dying.c */
+enum privcmd_question privcmd_question(domid_t domid, bool kept);
+bool privcmd_is_dying(domid_t domid, enum privcmd_question question);
+void privcmd_dying_exit(void);
+
+/* fdinfo.c */
+__poll_t privcmd_poll(struct file *file, struct poll_table_struct *wait);
+void privcmd_show_fdinfo(struct seq_file *m, struct file *file);
+
 /* restrict.c */
 int privcmd_restrict_init(void);
 void privcmd_restrict_exit(void);
-void privcmd_restrict_open(struct privcmd_file *file);
+int privcmd_restrict_open(struct privcmd_file *file);
 int privcmd_refusal(struct privcmd_file *file, domid_t domid);
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 
@@ -278,9 +328,6 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 void privcmd_limit_open(struct privcmd_file *file);
 void privcmd_limit_get(struct privcmd_file *file, struct privcmd_limit *limit);
 long privcmd_limit(struct privcmd_file *file, union privcmd_arg *arg);
-
-/* fdinfo.c */
-void privcmd_show_fdinfo(struct seq_file *m, struct file *file);
 
 /* hypercall.c */
 long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg);

@@ -103,36 +103,42 @@ void privcmd_restrict_exit(void)
 	unregister_xenstore_notifier(&xenstore_notifier);
 }
 
+/* Xen itself keeps the target of a stub domain, as long as that lives. */
+static int bind_target(struct privcmd_file *file, domid_t target)
+{
+	return privcmd_domain_bind(file, target, true);
+}
+
 /**
  * privcmd_restrict_open() - Give a new file the restriction it starts with.
  * @file: the file, which nobody else can see yet.
  *
  * The misc devices' lock is held over open(): it must not wait for XenStore.
+ *
+ * Return: 0 or -ENOMEM.
  */
-void privcmd_restrict_open(struct privcmd_file *file)
+int privcmd_restrict_open(struct privcmd_file *file)
 {
 	int domid = READ_ONCE(initial_domid);
 
-	atomic_set(&file->domid, domid < 0 ? PRIVCMD_PENDING | DOMID_IDLE : domid);
+	init_waitqueue_head(&file->wait);
+	atomic_set(&file->domid, domid < 0 ? PRIVCMD_PENDING | DOMID_IDLE : DOMID_INVALID);
+	if (domid < 0 || domid == DOMID_INVALID)
+		return 0;
+
+	return bind_target(file, domid);
 }
 
 /* Waits for XenStore, if it is that which a file's restriction waits for. */
 static int settle(struct privcmd_file *file)
 {
-	int domid = atomic_read(&file->domid);
-
-	if (!(domid & PRIVCMD_PENDING))
+	if (!(atomic_read(&file->domid) & PRIVCMD_PENDING))
 		return 0;
 	if (wait_event_killable(initial_domid_known, READ_ONCE(initial_domid) >= 0))
 		return -EINTR;
 
 	/* Another thread may have been first. */
-	do {
-		if (!(domid & PRIVCMD_PENDING))
-			break;
-	} while (!atomic_try_cmpxchg(&file->domid, &domid,
-				     (domid & PRIVCMD_LIMITED) | READ_ONCE(initial_domid)));
-	return 0;
+	return bind_target(file, READ_ONCE(initial_domid));
 }
 
 /**
@@ -141,7 +147,8 @@ static int settle(struct privcmd_file *file)
  * @domid: the domain.
  *
  * Context: Sleeps in a domU until XenStore is up, unless it is killed.
- * Return: -EPERM; -EINTR; 0 if it may.
+ * Return: -EPERM; -ESRCH if it is the file's domain, and gone; -EINTR; -ENOMEM; 0 if it
+ * may, as XenStore says now.
  */
 int privcmd_refusal(struct privcmd_file *file, domid_t domid)
 {
@@ -149,8 +156,10 @@ int privcmd_refusal(struct privcmd_file *file, domid_t domid)
 
 	if (err)
 		return err;
+	if (privcmd_restricted(file) && privcmd_domid(file) != domid)
+		return -EPERM;
 
-	return !privcmd_restricted(file) || privcmd_domid(file) == domid ? 0 : -EPERM;
+	return privcmd_gone(file) ? -ESRCH : 0;
 }
 
 /**
@@ -158,16 +167,19 @@ int privcmd_refusal(struct privcmd_file *file, domid_t domid)
  * @file: the file; all its duplicates share the restriction.
  * @arg: the domain.
  *
- * DOMID_IDLE has no resources: a file that is tied to it reaches nobody.
+ * DOMID_IDLE has no resources: a file that is tied to it reaches nobody.  A file that
+ * is tied to a domain that does not exist, or is dying, reaches nobody either, also
+ * when there is another one by that number later.
  *
  * Context: Sleeps in a domU until XenStore is up, unless it is killed.
  * Return: 0, also when the file is tied to that domain already; -EINVAL if it
- * is tied to another one, or if the domain is a reserved one; -EINTR.
+ * is tied to another one, or if the domain is a reserved one; -EBUSY if Xen cannot hold
+ * the domain, as the guest has given back what it would be held by; -ENOMEM; -EINTR.
  */
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	domid_t domid = arg->restrict_to;
-	int err, old;
+	int err;
 
 	if (domid >= DOMID_FIRST_RESERVED && domid != DOMID_IDLE)
 		return -EINVAL;
@@ -176,11 +188,5 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 	if (err)
 		return err;
 
-	old = atomic_read(&file->domid);
-	do {
-		if ((domid_t)old != DOMID_INVALID)
-			return (domid_t)old == domid ? 0 : -EINVAL;
-	} while (!atomic_try_cmpxchg(&file->domid, &old, (old & PRIVCMD_LIMITED) | domid));
-
-	return 0;
+	return privcmd_domain_bind(file, domid, false);
 }

@@ -12,6 +12,15 @@ struct xen_dm_op_buf {
 
 DEFINE_GUEST_HANDLE_STRUCT(xen_dm_op_buf);
 
+/* XEN_DMOP_track_dirty_vram: which pages of a video memory were written to? For x86. */
+#define XEN_DMOP_track_dirty_vram 7
+
+struct xen_dm_op_track_dirty_vram {
+	u32 nr;			/* IN */
+	u32 pad;		/* must be 0 */
+	u64 first_pfn;		/* IN */
+};
+
 /* Those that raise or lower an interrupt; the last one is for Arm. */
 #define XEN_DMOP_set_pci_intx_level 8
 #define XEN_DMOP_set_isa_irq_level 9

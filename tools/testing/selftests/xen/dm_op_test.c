@@ -312,7 +312,7 @@ TEST_F(dm_op, buffer_in_half_read_only_memory)
 TEST_F(dm_op, empty_buffer)
 {
 	char *end = self->memory + 2 * self->page;
-	char *anywhere[] = { self->memory + self->page, NULL, end + 1 };
+	char *const anywhere[] = { self->memory + self->page, NULL, end + 1 };
 
 	self->bufs[1].size = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(anywhere); i++) {
