@@ -139,7 +139,8 @@ FIXTURE_SETUP(limit)
 
 FIXTURE_TEARDOWN(limit)
 {
-	EXPECT_EQ(0, domain_destroy(self->dom));
+	if (self->dom)
+		EXPECT_EQ(0, domain_destroy(self->dom));
 	EXPECT_EQ(0, domain_destroy(self->other));
 	close(self->fd);
 }
@@ -484,6 +485,25 @@ TEST_F(limit, after_restriction)
 	EXPECT_EQ(-EPERM, request(self->fd, IOCTL_PRIVCMD_HYPERCALL, NULL));
 	EXPECT_EQ(-EINVAL, restrict_to(self->fd, self->other));
 	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_DM_NR_VCPUS, NULL));
+}
+
+/* What the file may not do at all is asked first, and of what it may the domain. */
+TEST_F(limit, on_a_file_whose_domain_died)
+{
+	domid_t dom = self->dom;
+
+	ASSERT_EQ(0, restrict_to(self->fd, dom));
+	ASSERT_EQ(0, limit_file(self->fd, (struct privcmd_limit) {
+		.commands = ~COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS),
+	}));
+	EXPECT_EQ(-EPERM, bare_dm_op(self->fd, dom, 0));
+	ASSERT_EQ(0, domain_destroy(dom));
+	self->dom = 0;
+	EXPECT_EQ(-EPERM, nr_vcpus(self->fd, dom));
+	EXPECT_EQ(-EPERM, bare_dm_op(self->fd, self->other, 0));
+	EXPECT_EQ(-ESRCH, bare_dm_op(self->fd, dom, 0));
+	EXPECT_EQ(-ESRCH, size_of(self->fd, dom, XENMEM_resource_grant_table));
+	EXPECT_EQ(0, limit_commands(self->fd, 0));
 }
 
 TEST_F(limit, is_shown)
