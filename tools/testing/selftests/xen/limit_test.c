@@ -33,16 +33,17 @@ static const unsigned int commands[] = {
 	IOCTL_PRIVCMD_LIMIT,
 };
 
-/* What all fixtures here begin with. */
-#define SKIP_WITHOUT_LIMITS() do {						\
-	if (on_stock_driver()) {						\
-		int _fd = privcmd_open();					\
-										\
-		ASSERT_EQ(-ENOTTY, limit_commands(_fd, 0));			\
-		ASSERT_LT(0, hypercall_xen_version(_fd));			\
-		SKIP_FIXTURE(return, NO_LIMITS);				\
-	}									\
-} while (0)
+/* The stock driver must not even look at the argument. */
+static bool has_limits(struct __test_metadata *_metadata)
+{
+	int fd = privcmd_open();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(on_stock_driver() ? -ENOTTY : -EFAULT,
+		  request(fd, IOCTL_PRIVCMD_LIMIT, NULL));
+	close(fd);
+	return !on_stock_driver();
+}
 
 static bool is_command(unsigned int cmd)
 {
@@ -128,7 +129,8 @@ FIXTURE(limit)
 
 FIXTURE_SETUP(limit)
 {
-	SKIP_WITHOUT_LIMITS();
+	if (!has_limits(_metadata))
+		SKIP_FIXTURE(return, NO_LIMITS);
 	self->dom = domain_create(DOMAIN_PVH, 3);
 	ASSERT_LT(0, self->dom);
 	self->other = domain_create(DOMAIN_HVM, 5);
@@ -139,7 +141,8 @@ FIXTURE_SETUP(limit)
 
 FIXTURE_TEARDOWN(limit)
 {
-	EXPECT_EQ(0, domain_destroy(self->dom));
+	if (self->dom)
+		EXPECT_EQ(0, domain_destroy(self->dom));
 	EXPECT_EQ(0, domain_destroy(self->other));
 	close(self->fd);
 }
@@ -486,6 +489,25 @@ TEST_F(limit, after_restriction)
 	EXPECT_EQ(-EFAULT, request(self->fd, IOCTL_PRIVCMD_DM_NR_VCPUS, NULL));
 }
 
+/* What the file may not do at all is asked first, and of what it may the domain. */
+TEST_F(limit, on_a_file_whose_domain_died)
+{
+	domid_t dom = self->dom;
+
+	ASSERT_EQ(0, restrict_to(self->fd, dom));
+	ASSERT_EQ(0, limit_file(self->fd, (struct privcmd_limit) {
+		.commands = ~COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS),
+	}));
+	EXPECT_EQ(-EPERM, bare_dm_op(self->fd, dom, 0));
+	ASSERT_EQ(0, domain_destroy(dom));
+	self->dom = 0;
+	EXPECT_EQ(-EPERM, nr_vcpus(self->fd, dom));
+	EXPECT_EQ(-EPERM, bare_dm_op(self->fd, self->other, 0));
+	EXPECT_EQ(-ESRCH, bare_dm_op(self->fd, dom, 0));
+	EXPECT_EQ(-ESRCH, size_of(self->fd, dom, XENMEM_resource_grant_table));
+	EXPECT_EQ(0, limit_commands(self->fd, 0));
+}
+
 TEST_F(limit, is_shown)
 {
 	char text[1024];
@@ -819,7 +841,8 @@ FIXTURE_SETUP(operation)
 {
 	ioservid_t id;
 
-	SKIP_WITHOUT_LIMITS();
+	if (!has_limits(_metadata))
+		SKIP_FIXTURE(return, NO_LIMITS);
 	if (!has_device_models())
 		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
 	/* Fewer vCPUs than servers: an answer is a server's number too. */
@@ -935,7 +958,7 @@ static struct {
 	domid_t dom;
 	unsigned int answers, refusals, violations;
 	/* Buffer 0 of an operation. */
-	char memory[4096] __attribute__((aligned(4096)));
+	__u64 memory[4096 / sizeof(__u64)];
 } race;
 
 static int open_files(void)
@@ -1072,8 +1095,8 @@ TEST_F(limit, and_a_restriction_at_once_are_both)
 /* Asks until it may not any more, and once more when LIMIT has returned. */
 static void *ask_until_limited(void *unused)
 {
-	const int expected[] = { by_dm_op(3), by_nr_vcpus(3) };
 	int (*const questions[])(int fd, domid_t dom) = { dm_op_nr_vcpus, nr_vcpus };
+	const int expected[] = { by_dm_op(3), by_nr_vcpus(3) };
 
 	(void)unused;
 	for (size_t i = 0; i < FILES; i++) {
@@ -1225,7 +1248,7 @@ TEST_F(operation, is_not_changed_between_check_and_use)
 /* Counts where no operation writes, but in its buffer. */
 static void *count_in_buffer(void *unused)
 {
-	char *counter = race.memory + 24;
+	__u64 *counter = &race.memory[3];
 
 	(void)unused;
 	for (__u64 n = 0; !atomic_load(&race.stop); n++) {
@@ -1249,19 +1272,19 @@ TEST_F(operation, writes_only_what_changed)
 	for (size_t l = 0; l < ARRAY_SIZE(layouts); l++) {
 		struct privcmd_dm_op_buf bufs[] = {
 			{ .uptr = op, .size = layouts[l].size },
-			{ .uptr = race.memory + 16, .size = 32 },
+			{ .uptr = &race.memory[2], .size = 32 },
 		};
-		__u64 start = load(race.memory + 24);
+		__u64 start = load(&race.memory[3]);
 
 		/* Until the other thread has counted meanwhile. */
 		for (unsigned int i = 0;
-		     i < 2000 || (i < 200000 && load(race.memory + 24) < start + 1000); i++) {
+		     i < 2000 || (i < 200000 && load(&race.memory[3]) < start + 1000); i++) {
 			op->op = DM_OP_NR_VCPUS;
 			op->vcpus = 0;
 			ASSERT_EQ(success, dm_op(self->fd, self->dom, layouts[l].num, bufs));
 			ASSERT_EQ(success ? 0 : SERVERS - 1, op->vcpus);
 		}
-		EXPECT_LT(start, load(race.memory + 24));
+		EXPECT_LT(start, load(&race.memory[3]));
 	}
 	atomic_store(&race.stop, true);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
@@ -1282,7 +1305,8 @@ FIXTURE(eventfd)
 
 FIXTURE_SETUP(eventfd)
 {
-	SKIP_WITHOUT_LIMITS();
+	if (!has_limits(_metadata))
+		SKIP_FIXTURE(return, NO_LIMITS);
 	if (!has_eventfds())
 		SKIP_FIXTURE(return, NO_EVENTFDS);
 	if (!has_device_models())
@@ -1431,7 +1455,8 @@ FIXTURE_VARIANT_ADD(reading, resource) {
 
 FIXTURE_SETUP(reading)
 {
-	SKIP_WITHOUT_LIMITS();
+	if (!has_limits(_metadata))
+		SKIP_FIXTURE(return, NO_LIMITS);
 	if (variant->fill == fill_run && on_auto_translated())
 		SKIP_FIXTURE(return, FOR_PV_CALLERS);
 	ASSERT_EQ(0, target_create(&self->target));
