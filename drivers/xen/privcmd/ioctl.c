@@ -55,8 +55,8 @@ enum privcmd_access {
  * @out_size: its size in bytes; 0 for a command without one.
  * @compat: whether a 32-bit caller on a 64-bit kernel may use it, which takes
  *	an argument that is the same for both.
- * @available: why this kernel cannot run it at all, asked before the argument is
- *	looked at; 0 if it can.
+ * @available: why this kernel cannot run it at all, which @run says as well; 0 if it
+ *	can.  It counts before all that is wrong with the argument.
  * @check: what is wrong with the argument before its target is looked at; 0 if
  *	nothing is, PRIVCMD_DONE if nothing is asked for.
  * @run: does the work; gets the argument copied and the target checked.  If
@@ -80,6 +80,11 @@ struct privcmd_command {
 			const struct privcmd_limit *limit);
 };
 
+/* The arguments' sizes in bytes; 12 is one on 32 bit. */
+#define IS_COPIED(_size)							\
+	((_size) == 2 || (_size) == 8 || (_size) == 12 || (_size) == 16 ||	\
+	 (_size) == 24 || (_size) == 32 || (_size) == 48)
+
 #define COPY_IN(_size)								\
 	case _size:								\
 		return copy_from_user(arg, uarg, _size) ? -EFAULT : 0
@@ -95,12 +100,13 @@ static __always_inline int copy_in(union privcmd_arg *arg, const void __user *ua
 		return get_user(*(u16 *)arg, (const u16 __user *)uarg);
 	case sizeof(u64):
 		return get_user(*(u64 *)arg, (const u64 __user *)uarg);
-	COPY_IN(sizeof(struct privcmd_hypercall));
-	COPY_IN(sizeof(struct privcmd_mmap_resource));
-	COPY_IN(sizeof(struct privcmd_limit));
-	COPY_IN(sizeof(struct privcmd_dm_op));
+	COPY_IN(12);
+	COPY_IN(16);
+	COPY_IN(24);
+	COPY_IN(32);
+	COPY_IN(48);
 	default:
-		return copy_from_user(arg, uarg, size) ? -EFAULT : 0;
+		return -EFAULT;
 	}
 }
 
@@ -176,8 +182,6 @@ static __always_inline bool passes(struct privcmd_file *file,
 				   const struct privcmd_command *command,
 				   const void __user *uarg, union privcmd_arg *arg)
 {
-	if (command->available && command->available())
-		return false;
 	if (command->access != PRIVCMD_TARGET && !privcmd_plain(file))
 		return false;
 	if (copy_in(arg, uarg, command->size))
@@ -193,12 +197,17 @@ static __always_inline bool passes(struct privcmd_file *file,
 #define EVENTFD_HANDLERS(_run) _run, .check = _run##_check, .limited = _run##_limited
 #else
 /* A kernel without it knows the commands but cannot run them. */
-static int privcmd_no_eventfds(void)
+static int no_eventfds(void)
 {
 	return -EOPNOTSUPP;
 }
 
-#define EVENTFD_HANDLERS(_run) NULL, .available = privcmd_no_eventfds
+static long run_no_eventfd(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	return no_eventfds();
+}
+
+#define EVENTFD_HANDLERS(_run) run_no_eventfd, .available = no_eventfds
 #endif
 
 /* A member of the argument must be what the table takes it for. */
@@ -211,7 +220,8 @@ static int privcmd_no_eventfds(void)
 		.cmd = IOCTL_PRIVCMD_##_name,						\
 		.size = _IOC_SIZE(IOCTL_PRIVCMD_##_name) +				\
 			BUILD_BUG_ON_ZERO(_IOC_SIZE(IOCTL_PRIVCMD_##_name) !=		\
-					  sizeof_field(union privcmd_arg, _member)),	\
+					  sizeof_field(union privcmd_arg, _member)) +	\
+			BUILD_BUG_ON_ZERO(!IS_COPIED(_IOC_SIZE(IOCTL_PRIVCMD_##_name))), \
 		.run = _run,								\
 		__VA_ARGS__								\
 	}

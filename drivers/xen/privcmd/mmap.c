@@ -162,14 +162,14 @@ static long map_runs(const struct privcmd_mmap *mmap, bool read_only)
  * @file: the file.
  * @arg: the domain, which has been checked, and the runs.
  *
- * Return: 0; -EINVAL if the runs do not go into an empty mapping, from its start
+ * Return: 0; -ENOSYS; -EINVAL if the runs do not go into an empty mapping, from its start
  * on without a gap, or are more than it has pages; -EBUSY; -EFAULT; -ENOMEM; -EINTR;
  * or the hypervisor's error for the first frame that it refused: nothing is mapped
  * then.
  */
 long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	return map_runs(&arg->mmap, false);
+	return privcmd_mmap_available() ?: map_runs(&arg->mmap, false);
 }
 
 /**

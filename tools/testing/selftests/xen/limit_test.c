@@ -950,7 +950,6 @@ TEST_F(operation, has_its_other_buffer)
 
 /* What the two threads of a race share. */
 static struct {
-	struct meeting meeting;
 	atomic_uint limited;
 	atomic_bool stop;
 	int fds[FILES];
@@ -993,14 +992,14 @@ static void *limit_again(void *unused)
 {
 	(void)unused;
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		meet(&race.meeting);
+		meet();
 		for (size_t i = 0; i < FILES; i++) {
-			meet(&race.meeting);
+			meet();
 			dawdle(FILES / ROUNDS * round);
 			if (limit_file(race.fds[i], second_limit))
 				race.violations++;
 		}
-		meet(&race.meeting);
+		meet();
 	}
 	return NULL;
 }
@@ -1019,13 +1018,13 @@ TEST_F(limit, of_two_at_once_is_both)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, limit_again, NULL));
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		ASSERT_EQ(0, open_files());
-		meet(&race.meeting);
+		meet();
 		for (size_t i = 0; i < FILES; i++) {
-			meet(&race.meeting);
+			meet();
 			dawdle(i);
 			EXPECT_EQ(0, limit_file(race.fds[i], first_limit));
 		}
-		meet(&race.meeting);
+		meet();
 
 		for (size_t i = 0; i < FILES; i++) {
 			ASSERT_EQ(0, read_limit(race.fds[i], &left));
@@ -1047,12 +1046,12 @@ static void *limit_while_restricted(void *unused)
 {
 	(void)unused;
 	for (size_t i = 0; i < FILES; i++) {
-		meet(&race.meeting);
+		meet();
 		dawdle(i % 16);
 		if (limit_to_questions(race.fds[i]))
 			race.violations++;
 	}
-	meet(&race.meeting);
+	meet();
 	return NULL;
 }
 
@@ -1066,7 +1065,7 @@ TEST_F(limit, and_a_restriction_at_once_are_both)
 		for (size_t i = 0; i < FILES; i++) {
 			int ret;
 
-			meet(&race.meeting);
+			meet();
 			dawdle(round);
 			ret = restrict_to(race.fds[i], self->dom);
 			/* Too late is not restricted. */
@@ -1077,7 +1076,7 @@ TEST_F(limit, and_a_restriction_at_once_are_both)
 				continue;
 			ASSERT_EQ(-EPERM, nr_vcpus(race.fds[i], self->other));
 		}
-		meet(&race.meeting);
+		meet();
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		for (size_t i = 0; i < FILES; i++) {
 			ASSERT_EQ(-EPERM, hypercall_xen_version(race.fds[i]));
@@ -1101,7 +1100,7 @@ static void *ask_until_limited(void *unused)
 	for (size_t i = 0; i < FILES; i++) {
 		bool late;
 
-		meet(&race.meeting);
+		meet();
 		do {
 			int ret;
 
@@ -1123,7 +1122,7 @@ TEST_F(limit, holds_once_it_is_set)
 	ASSERT_EQ(0, open_files());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_until_limited, NULL));
 	for (size_t i = 0; i < FILES; i++) {
-		meet(&race.meeting);
+		meet();
 		/* Time for a question or two. */
 		for (size_t j = 0; j < i % 8; j++)
 			request(race.fds[i], 0x50ff, NULL);
@@ -1147,7 +1146,7 @@ static void *look_until_limited(void *unused)
 	for (size_t i = 0; i < FILES; i++) {
 		bool late;
 
-		meet(&race.meeting);
+		meet();
 		do {
 			late = atomic_load(&race.limited) > i;
 			if (read_limit(race.fds[i], &left))
@@ -1170,7 +1169,7 @@ TEST_F(limit, is_seen_whole_or_not_at_all)
 	ASSERT_EQ(0, open_files());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, look_until_limited, NULL));
 	for (size_t i = 0; i < FILES; i++) {
-		meet(&race.meeting);
+		meet();
 		for (size_t j = 0; j < i; j++)
 			request(race.fds[i], 0x50ff, NULL);
 		ASSERT_EQ(0, limit_file(race.fds[i], second_limit));

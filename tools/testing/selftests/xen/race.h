@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Two threads that do something at the same time.
+ * Two threads that do something at the same instant.
  */
 
 #ifndef SELFTESTS_XEN_RACE_H
@@ -10,23 +10,18 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* Where two threads wait for each other. */
-struct meeting {
-	atomic_uint arrivals;
-	atomic_uint passages;
-};
-
 /* Lets both threads go on at the same instant. */
-static inline void meet(struct meeting *meeting)
+static inline void meet(void)
 {
-	unsigned int passages = atomic_load(&meeting->passages);
+	static atomic_uint arrivals, all_passages;
+	unsigned int passages = atomic_load(&all_passages);
 
-	if (atomic_fetch_add(&meeting->arrivals, 1) % 2) {
-		atomic_fetch_add(&meeting->passages, 1);
+	if (atomic_fetch_add(&arrivals, 1) % 2) {
+		atomic_fetch_add(&all_passages, 1);
 		return;
 	}
 	/* With a CPU for each there is no need to sleep. */
-	for (unsigned int i = 1; atomic_load(&meeting->passages) == passages; i++)
+	for (unsigned int i = 1; atomic_load(&all_passages) == passages; i++)
 		if (i % 100000 == 0)
 			usleep(1);
 }

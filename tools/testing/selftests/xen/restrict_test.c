@@ -6,8 +6,8 @@
 
 #include "mapping.h"
 #include "race.h"
+#include "rights.h"
 
-#include <sys/socket.h>
 #include <xendevicemodel.h>
 #include <xentoolcore.h>
 
@@ -299,45 +299,14 @@ TEST_F(restriction, is_shared_by_children)
 	EXPECT_EQ(0, status);
 }
 
-/* Answers with the file as the recipient gets it. */
-static int pass_over_socket(int fd)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(fd))];
-		struct cmsghdr align;
-	} control = {};
-	char byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	int sockets[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets))
-		return -errno;
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	fd = -EIO;
-	if (sendmsg(sockets[0], &msg, 0) == 1 &&
-	    recvmsg(sockets[1], &msg, 0) == 1)
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	close(sockets[0]);
-	close(sockets[1]);
-	return fd;
-}
-
 TEST_F(restriction, is_shared_over_a_socket)
 {
-	int passed;
+	int sockets[2], passed;
 
 	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
-	passed = pass_over_socket(self->fd);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets));
+	ASSERT_EQ(0, send_descriptors(sockets[0], &self->fd, 1));
+	passed = receive_descriptor(sockets[1]);
 	ASSERT_LT(self->fd, passed);
 	ASSERT_EQ(0, close(self->fd));
 	self->fd = passed;
@@ -381,7 +350,6 @@ TEST_F(restriction, by_the_library)
 
 /* What the two threads of a race share. */
 static struct {
-	struct meeting meeting;
 	atomic_uint restricted;
 	atomic_bool stop;
 	int fds[FILES];
@@ -416,13 +384,13 @@ static void *restrict_to_other(void *unused)
 {
 	(void)unused;
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		meet(&race.meeting);
+		meet();
 		for (size_t i = 0; i < FILES; i++) {
-			meet(&race.meeting);
+			meet();
 			dawdle(FILES / ROUNDS * round);
 			race.results[i] = restrict_to(race.fds[i], race.other);
 		}
-		meet(&race.meeting);
+		meet();
 	}
 	return NULL;
 }
@@ -437,13 +405,13 @@ TEST_F(restriction, of_two_at_once_is_one)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, restrict_to_other, NULL));
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		ASSERT_EQ(0, open_files());
-		meet(&race.meeting);
+		meet();
 		for (size_t i = 0; i < FILES; i++) {
-			meet(&race.meeting);
+			meet();
 			dawdle(i);
 			results[i] = restrict_to(race.fds[i], self->dom);
 		}
-		meet(&race.meeting);
+		meet();
 
 		for (size_t i = 0; i < FILES; i++) {
 			if (!results[i] && !race.results[i]) {
@@ -489,7 +457,7 @@ static void *ask_until_restricted(void *unused)
 	for (size_t i = 0; i < FILES; i++) {
 		bool late;
 
-		meet(&race.meeting);
+		meet();
 		do {
 			int ret;
 
@@ -514,7 +482,7 @@ TEST_F(restriction, holds_once_it_is_set)
 	ASSERT_EQ(0, open_files());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_until_restricted, NULL));
 	for (size_t i = 0; i < FILES; i++) {
-		meet(&race.meeting);
+		meet();
 		/* Time for a question or two. */
 		for (size_t j = 0; j < i % 8; j++)
 			request(race.fds[i], 0x50ff, NULL);
