@@ -3,8 +3,10 @@
 
 #include <linux/cleanup.h>
 #include <linux/errno.h>
+#include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -26,73 +28,126 @@ module_param(dm_op_buf_max_size, uint, 0644);
 MODULE_PARM_DESC(dm_op_buf_max_size, "Maximum size of one buffer of a DM_OP, in bytes");
 
 /* Xen takes no more buffers for one operation. */
-#define MAX_COPIED_BUFS 2
+#define FEW_BUFS 2
 
-/* Larger buffers are pinned; a struct xen_dm_op is smaller. */
-#define MAX_COPIED_SIZE 64
+/* In bytes, of all buffers; a struct xen_dm_op is smaller. */
+#define FEW_BYTES 128
 
-/* The user pages that hold a DM_OP's buffers, kept in place for the hypercall. */
-struct dm_op_pages {
-	unsigned long nr;
-	struct page *page[];
+/**
+ * struct dm_op_copies - Buffers of a DM_OP, and the copies on which Xen works.
+ * @nr: number of buffers.
+ * @user: where they are in the caller's memory.
+ * @xen: where they are in @data.
+ * @size: of all of them, in bytes.
+ * @data: what Xen works on, one buffer after the other.
+ * @before: what was there at first.
+ */
+struct dm_op_copies {
+	unsigned int nr;
+	const struct privcmd_dm_op_buf *user;
+	struct xen_dm_op_buf *xen;
+	size_t size;
+	u8 *data;
+	u8 *before;
 };
 
-static void unpin_dm_op_pages(struct dm_op_pages *pages)
-{
-	if (!pages)
-		return;
-
-	unpin_user_pages_dirty_lock(pages->page, pages->nr, true);
-	kvfree(pages);
-}
-
-DEFINE_FREE(dm_op_pages, struct dm_op_pages *, unpin_dm_op_pages(_T))
-
-static size_t buf_pages(const struct privcmd_dm_op_buf *buf)
-{
-	return DIV_ROUND_UP(offset_in_page(buf->uptr) + buf->size, PAGE_SIZE);
-}
-
-static int check_bufs(const struct privcmd_dm_op_buf *bufs, unsigned int num,
-		      unsigned long *nr_pages)
+static int check_bufs(const struct privcmd_dm_op_buf *bufs, unsigned int nr, size_t *size)
 {
 	unsigned int max_size = READ_ONCE(dm_op_buf_max_size);
 	unsigned int i;
 
-	*nr_pages = 0;
-	for (i = 0; i < num; i++) {
-		if (bufs[i].size > max_size)
+	*size = 0;
+	for (i = 0; i < nr; i++) {
+		if (bufs[i].size > max_size || check_add_overflow(*size, bufs[i].size, size))
 			return -E2BIG;
 		if (!access_ok(bufs[i].uptr, bufs[i].size))
 			return -EFAULT;
-		*nr_pages += buf_pages(&bufs[i]);
 	}
 
 	return 0;
 }
 
-static int pin_buf(struct dm_op_pages *pages, const struct privcmd_dm_op_buf *buf)
+/* Asked before the hypercall: a byte of each page is written as it is. */
+static bool is_writable(const struct privcmd_dm_op_buf *buf, const u8 *data)
 {
-	unsigned long addr = (unsigned long)buf->uptr & PAGE_MASK;
-	size_t left = buf_pages(buf);
+	u8 __user *user = buf->uptr;
+	size_t i;
 
-	/* An empty buffer at the start of a page has no page to pin. */
-	if (!left)
-		return -EFAULT;
+	for (i = 0; i < buf->size; i += PAGE_SIZE - offset_in_page(user + i))
+		if (put_user(data[i], user + i))
+			return false;
 
-	while (left) {
-		int pinned = pin_user_pages_fast(addr, left, FOLL_WRITE,
-						 pages->page + pages->nr);
+	return true;
+}
 
-		if (pinned <= 0)
-			return pinned ?: -EFAULT;
+static int copy_bufs(const struct dm_op_copies *copies)
+{
+	u8 *data = copies->data, *before = copies->before;
+	unsigned int i;
 
-		pages->nr += pinned;
-		addr += pinned * PAGE_SIZE;
-		left -= pinned;
+	for (i = 0; i < copies->nr; i++) {
+		const struct privcmd_dm_op_buf *buf = &copies->user[i];
+
+		if (copy_from_user(before, buf->uptr, buf->size) || !is_writable(buf, before))
+			return -EFAULT;
+
+		memcpy(data, before, buf->size);
+		set_xen_guest_handle(copies->xen[i].h, data);
+		copies->xen[i].size = buf->size;
+		data += buf->size;
+		before += buf->size;
 	}
 
 	return 0;
+}
+
+/* Only what Xen changed: the rest may be another buffer's, or another thread's. */
+static int copy_back_buf(const struct privcmd_dm_op_buf *buf, const u8 *data, const u8 *before)
+{
+	size_t i, end;
+
+	for (i = 0; i < buf->size; i = end) {
+		end = i + 1;
+		if (data[i] == before[i])
+			continue;
+
+		while (end < buf->size && data[end] != before[end])
+			end++;
+		if (copy_to_user(buf->uptr + i, data + i, end - i))
+			return -EFAULT;
+	}
+
+	return 0;
+}
+
+static int copy_back(const struct dm_op_copies *copies)
+{
+	const u8 *data = copies->data, *before = copies->before;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < copies->nr; i++) {
+		size_t size = copies->user[i].size;
+
+		if (memcmp(data, before, size))
+			err = copy_back_buf(&copies->user[i], data, before);
+		data += size;
+		before += size;
+	}
+
+	return err;
+}
+
+/* Of the copy that Xen gets: nobody can change it any more. */
+static int check_operation(const struct dm_op_copies *copies, u64 dm_ops)
+{
+	u32 op;
+
+	if (copies->user[0].size < sizeof(op))
+		return -EINVAL;
+
+	memcpy(&op, copies->data, sizeof(op));
+	return privcmd_dm_op_stays(dm_ops, op) ? 0 : -EPERM;
 }
 
 static long issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
@@ -106,89 +161,62 @@ static long issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
 	return ret;
 }
 
-static bool bufs_overlap(const struct privcmd_dm_op_buf *a, const struct privcmd_dm_op_buf *b)
+/*
+ * Xen never works on the caller's own memory: another thread could change it, or,
+ * on Arm, where Xen looks up the address itself, unmap it.
+ */
+static long dm_op(const struct privcmd_dm_op *op, u64 dm_ops)
 {
-	return a->uptr < b->uptr + b->size && b->uptr < a->uptr + a->size;
-}
-
-/* Buffers that overlap are one memory to the hypervisor: these are pinned. */
-static bool can_be_copied(const struct privcmd_dm_op_buf *bufs, unsigned int num)
-{
-	unsigned int i;
-
-	for (i = 0; i < num; i++)
-		if (!bufs[i].size || bufs[i].size > MAX_COPIED_SIZE)
-			return false;
-
-	return num < 2 || !bufs_overlap(&bufs[0], &bufs[1]);
-}
-
-/* Asked before the hypercall; so small a buffer has no page between these two bytes. */
-static bool is_writable(const struct privcmd_dm_op_buf *buf, const u8 *data)
-{
-	u8 __user *first = buf->uptr;
-	u8 __user *last = first + buf->size - 1;
-
-	return !put_user(data[0], first) && !put_user(data[buf->size - 1], last);
-}
-
-/* The hypervisor works on copies; what it changed goes back. */
-static long dm_op_copied(const struct privcmd_dm_op *op, const struct privcmd_dm_op_buf *bufs)
-{
-	u8 before[MAX_COPIED_BUFS][MAX_COPIED_SIZE], data[MAX_COPIED_BUFS][MAX_COPIED_SIZE];
-	struct xen_dm_op_buf xbufs[MAX_COPIED_BUFS];
-	unsigned int i;
+	struct privcmd_dm_op_buf few_bufs[FEW_BUFS], *bufs = few_bufs;
+	struct xen_dm_op_buf few_xen[FEW_BUFS];
+	u8 few_bytes[2][FEW_BYTES];
+	struct dm_op_copies copies = {
+		.nr = op->num,
+		.user = bufs,
+		.xen = few_xen,
+		.data = few_bytes[0],
+		.before = few_bytes[1],
+	};
 	long ret;
 
-	for (i = 0; i < op->num; i++) {
-		if (copy_from_user(before[i], bufs[i].uptr, bufs[i].size) ||
-		    !is_writable(&bufs[i], before[i]))
-			return -EFAULT;
+	if (op->num > READ_ONCE(dm_op_max_nr_bufs))
+		return -E2BIG;
 
-		memcpy(data[i], before[i], bufs[i].size);
-		set_xen_guest_handle(xbufs[i].h, data[i]);
-		xbufs[i].size = bufs[i].size;
+	void *many __free(kvfree) = NULL;
+	if (op->num > FEW_BUFS) {
+		many = kvmalloc_array(op->num, sizeof(*copies.user) + sizeof(*copies.xen),
+				      GFP_KERNEL_ACCOUNT);
+		if (!many)
+			return -ENOMEM;
+		bufs = many;
+		copies.user = bufs;
+		copies.xen = (void *)(bufs + op->num);
 	}
 
-	ret = issue(op->dom, op->num, xbufs);
+	if (copy_from_user(bufs, op->ubufs, array_size(op->num, sizeof(*bufs))))
+		return -EFAULT;
 
-	for (i = 0; i < op->num; i++)
-		if (memcmp(data[i], before[i], bufs[i].size) &&
-		    copy_to_user(bufs[i].uptr, data[i], bufs[i].size))
-			return -EFAULT;
+	ret = check_bufs(bufs, op->num, &copies.size);
+	if (ret)
+		return ret;
 
-	return ret;
-}
-
-/* The hypervisor works on the caller's own memory, which stays where it is. */
-static long dm_op_pinned(const struct privcmd_dm_op *op, const struct privcmd_dm_op_buf *bufs,
-			 unsigned long nr_pages)
-{
-	unsigned int i;
-	long ret;
-
-	struct xen_dm_op_buf *xbufs __free(kvfree) =
-		kvmalloc_array(op->num, sizeof(*xbufs), GFP_KERNEL_ACCOUNT);
-	if (!xbufs)
-		return -ENOMEM;
-
-	struct dm_op_pages *pages __free(dm_op_pages) =
-		kvmalloc(struct_size(pages, page, nr_pages),
-			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!pages)
-		return -ENOMEM;
-
-	pages->nr = 0;
-	for (i = 0; i < op->num; i++) {
-		ret = pin_buf(pages, &bufs[i]);
-		if (ret)
-			return ret;
-
-		set_xen_guest_handle(xbufs[i].h, (void __force *)bufs[i].uptr);
-		xbufs[i].size = bufs[i].size;
+	u8 *large __free(kvfree) = NULL;
+	if (copies.size > FEW_BYTES) {
+		large = kvmalloc_array(2, copies.size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!large)
+			return -ENOMEM;
+		copies.data = large;
+		copies.before = large + copies.size;
 	}
 
-	return issue(op->dom, op->num, xbufs);
+	ret = copy_bufs(&copies);
+	if (!ret && dm_ops != U64_MAX)
+		ret = check_operation(&copies, dm_ops);
+	if (ret)
+		return ret;
+
+	ret = issue(op->dom, op->num, copies.xen);
+	return copy_back(&copies) ?: ret;
 }
 
 /**
@@ -216,33 +244,22 @@ int privcmd_dm_op_check(const union privcmd_arg *arg)
  */
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	struct privcmd_dm_op_buf few[MAX_COPIED_BUFS], *bufs = few;
-	const struct privcmd_dm_op *op = &arg->dm_op;
-	unsigned long nr_pages;
-	long ret;
+	return dm_op(&arg->dm_op, U64_MAX);
+}
 
-	if (op->num > READ_ONCE(dm_op_max_nr_bufs))
-		return -E2BIG;
-
-	struct privcmd_dm_op_buf *many __free(kvfree) = NULL;
-	if (op->num > ARRAY_SIZE(few)) {
-		many = kvmalloc_array(op->num, sizeof(*many), GFP_KERNEL_ACCOUNT);
-		if (!many)
-			return -ENOMEM;
-		bufs = many;
-	}
-
-	if (copy_from_user(bufs, op->ubufs, array_size(op->num, sizeof(*bufs))))
-		return -EFAULT;
-
-	ret = check_bufs(bufs, op->num, &nr_pages);
-	if (ret)
-		return ret;
-
-	if (op->num <= ARRAY_SIZE(few) && can_be_copied(bufs, op->num))
-		return dm_op_copied(op, bufs);
-
-	return dm_op_pinned(op, bufs, nr_pages);
+/**
+ * privcmd_dm_op_limited() - DM_OP, on a file with limits.
+ * @file: the file.
+ * @arg: the target, which has been checked, and the operation's buffers.
+ * @limit: what the file has left.
+ *
+ * Return: as privcmd_dm_op(); -EPERM if the operation is gone; -EINVAL if the first
+ * buffer has no room for its number and operations are gone.
+ */
+long privcmd_dm_op_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			   const struct privcmd_limit *limit)
+{
+	return dm_op(&arg->dm_op, limit->dm_ops);
 }
 
 /**

@@ -22,14 +22,8 @@ __poll_t privcmd_poll(struct file *file, struct poll_table_struct *wait)
 	return privcmd_gone(data) ? EPOLLHUP : 0;
 }
 
-/**
- * privcmd_show_fdinfo() - Tell which domain the file is bound to.
- * @m: where to.
- * @file: the file.
- */
-void privcmd_show_fdinfo(struct seq_file *m, struct file *file)
+static void show_domain(struct seq_file *m, const struct privcmd_file *data)
 {
-	struct privcmd_file *data = file->private_data;
 	int domid = atomic_read(&data->domid);
 
 	if (domid & PRIVCMD_PENDING) {
@@ -44,4 +38,26 @@ void privcmd_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "domid:\t%u\n", (domid_t)domid);
 	seq_printf(m, "state:\t%s, %s by the kernel\n", domid & PRIVCMD_GONE ? "gone" : "bound",
 		   privcmd_domain_is_held(data) ? "held" : "not held");
+}
+
+static void show_limit(struct seq_file *m, struct privcmd_file *data)
+{
+	struct privcmd_limit limit;
+
+	privcmd_limit_get(data, &limit);
+	seq_printf(m, "commands:\t%#llx\n", limit.commands);
+	seq_printf(m, "dm_ops:\t%#llx\n", limit.dm_ops);
+	seq_printf(m, "resources:\t%#x\n", limit.resources);
+	seq_printf(m, "limit_flags:\t%#x\n", limit.flags);
+}
+
+/**
+ * privcmd_show_fdinfo() - Tell which domain the file is bound to, and what it may do.
+ * @m: where to.
+ * @file: the file.
+ */
+void privcmd_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	show_domain(m, file->private_data);
+	show_limit(m, file->private_data);
 }

@@ -230,11 +230,17 @@ static struct vm_area_struct *begin(struct privcmd_insert *req)
 	    !(vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC)))
 		return ERR_PTR(-EINVAL);
 
+	if (req->read_only && vma->vm_flags & VM_WRITE)
+		return ERR_PTR(-EPERM);
+
 	req->start = req->addr;
 	req->first = privcmd_mapping_empty(vma);
 	mapping = privcmd_mapping_own(vma, req->alone || !req->last);
 	if (IS_ERR(mapping))
 		return ERR_CAST(mapping);
+
+	if (req->read_only)
+		vm_flags_clear(vma, VM_MAYWRITE);
 
 	/* An owner that is shared is never written to. */
 	if (!req->last)
@@ -342,8 +348,9 @@ static void end(struct privcmd_insert *req, struct vm_area_struct *vma, int err)
  * the other operations with it.
  * Return: 0, also if frames have errors that may fail; -EINVAL if the request does
  * not go into a mapping of this driver, something is mapped there, or the mapping
- * went meanwhile; -EBUSY if another request is filling the mapping; -ENOMEM;
- * -EINTR; what @req->next says, or the hypervisor.
+ * went meanwhile; -EPERM if it is for reading only and the mapping can be written;
+ * -EBUSY if another request is filling the mapping; -ENOMEM; -EINTR; what
+ * @req->next says, or the hypervisor.
  */
 int privcmd_insert(struct privcmd_insert *req)
 {

@@ -2,10 +2,12 @@
 /* The way of a command from the caller to its handler. */
 
 #include <linux/align.h>
+#include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/compat.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
+#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "privcmd_private.h"
@@ -27,51 +29,70 @@ CHECK_ABI(struct privcmd_irqfd, 24, pad, 22);
 CHECK_ABI(struct privcmd_ioeventfd, ALIGN(48, __alignof__(__u64)), pad, 46);
 CHECK_ABI(struct privcmd_pcidev_get_gsi, 8, gsi, 4);
 CHECK_ABI(struct privcmd_dm_nr_vcpus, 8, vcpus, 4);
+CHECK_ABI(struct privcmd_limit, 24, flags, 20);
 
 /**
  * enum privcmd_access - What a command may do on a restricted file.
- * @PRIVCMD_TARGET: its argument names a domain, which must be the file's.
  * @PRIVCMD_UNRESTRICTED: nothing; EPERM before the argument is looked at.
+ * @PRIVCMD_TARGET: its argument names a domain, which must be the file's.
  * @PRIVCMD_ANY: it reaches no domain, so it may run as it stands.
  *
- * The strictest that a row of the table can forget to set comes first.
+ * The strictest, which a row gets that says nothing, comes first.
  */
 enum privcmd_access {
-	PRIVCMD_TARGET,
 	PRIVCMD_UNRESTRICTED,
+	PRIVCMD_TARGET,
 	PRIVCMD_ANY,
 };
 
 /**
  * struct privcmd_command - One command of the device, a row of the table.
+ * @cmd: the command, all of it.
  * @size: its argument's size in bytes.
  * @access: what it may do on a restricted file.
- * @available: why this kernel cannot run it at all, asked before the argument is
- *	looked at; 0 if it can.
- * @check: what is wrong with the argument before its target is looked at; 0 if
- *	nothing is, PRIVCMD_DONE if nothing is asked for.
  * @target: for PRIVCMD_TARGET: where in the argument the domid stands.
  * @out: where in the argument the result stands that a success copies out.
  * @out_size: its size in bytes; 0 for a command without one.
  * @compat: whether a 32-bit caller on a 64-bit kernel may use it, which takes
  *	an argument that is the same for both.
+ * @available: why this kernel cannot run it at all, which @run says as well; 0 if it
+ *	can.  It counts before all that is wrong with the argument.
+ * @check: what is wrong with the argument before its target is looked at; 0 if
+ *	nothing is, PRIVCMD_DONE if nothing is asked for.
  * @run: does the work; gets the argument copied and the target checked.  If
  *	@out_size is not 0 it returns 0, PRIVCMD_DONE if there is no result, or a
  *	negative errno.
+ * @limited: runs in its stead on a file with limits, for a command for which these
+ *	are more than whether it is there.
  */
 struct privcmd_command {
+	unsigned int cmd;
 	u8 size;
-	enum privcmd_access access;
-	int (*available)(void);
-	int (*check)(const union privcmd_arg *arg);
+	u8 access;
 	u8 target;
 	u8 out;
 	u8 out_size;
 	bool compat;
+	int (*available)(void);
+	int (*check)(const union privcmd_arg *arg);
 	long (*run)(struct privcmd_file *file, union privcmd_arg *arg);
+	long (*limited)(struct privcmd_file *file, union privcmd_arg *arg,
+			const struct privcmd_limit *limit);
 };
 
-/* Sizes that the processor reads at once take less than a copy. */
+/* The arguments' sizes in bytes; 12 is one on 32 bit. */
+#define IS_COPIED(_size)							\
+	((_size) == 2 || (_size) == 8 || (_size) == 12 || (_size) == 16 ||	\
+	 (_size) == 24 || (_size) == 32 || (_size) == 48)
+
+#define COPY_IN(_size)								\
+	case _size:								\
+		return copy_from_user(arg, uarg, _size) ? -EFAULT : 0
+
+/*
+ * Sizes that the processor reads at once take less than a copy; and where a copy's size
+ * is no constant the kernel looks where it goes.
+ */
 static __always_inline int copy_in(union privcmd_arg *arg, const void __user *uarg, size_t size)
 {
 	switch (size) {
@@ -79,8 +100,13 @@ static __always_inline int copy_in(union privcmd_arg *arg, const void __user *ua
 		return get_user(*(u16 *)arg, (const u16 __user *)uarg);
 	case sizeof(u64):
 		return get_user(*(u64 *)arg, (const u64 __user *)uarg);
+	COPY_IN(12);
+	COPY_IN(16);
+	COPY_IN(24);
+	COPY_IN(32);
+	COPY_IN(48);
 	default:
-		return copy_from_user(arg, uarg, size) ? -EFAULT : 0;
+		return -EFAULT;
 	}
 }
 
@@ -96,14 +122,34 @@ static __always_inline int copy_out(void __user *uout, const void *out, size_t s
 	}
 }
 
-/* Inlined for each row, which is a constant: what the row leaves out costs nothing. */
-static __always_inline long privcmd_run(struct privcmd_file *file,
-					const struct privcmd_command *command,
-					void __user *uarg)
+static domid_t target_of(const struct privcmd_command *command, const union privcmd_arg *arg)
 {
+	return *(const domid_t *)((const void *)arg + command->target);
+}
+
+static __always_inline long finish(const struct privcmd_command *command,
+				   const union privcmd_arg *arg, void __user *uarg, long ret)
+{
+	if (!command->out_size || ret < 0)
+		return ret;
+	if (ret == PRIVCMD_DONE)
+		return 0;
+
+	return copy_out(uarg + command->out, (const void *)arg + command->out,
+			command->out_size);
+}
+
+/* All that there is to ask, in the order in which the answers count. */
+static noinline long run_checked(struct privcmd_file *file, const struct privcmd_command *command,
+				 void __user *uarg)
+{
+	struct privcmd_limit limit;
 	union privcmd_arg arg;
-	const domid_t *target = (void *)&arg + command->target;
 	long ret = 0;
+
+	privcmd_limit_get(file, &limit);
+	if (!(limit.commands & BIT_ULL(_IOC_NR(command->cmd))))
+		return -EPERM;
 
 	if (command->available)
 		ret = command->available();
@@ -121,119 +167,149 @@ static __always_inline long privcmd_run(struct privcmd_file *file,
 	if (ret)
 		return ret == PRIVCMD_DONE ? 0 : ret;
 
-	if (command->access == PRIVCMD_TARGET && !privcmd_may_target(file, *target)) {
-		ret = privcmd_refusal(file, *target);
-		if (ret)
-			return ret;
-	}
-
-	ret = command->run(file, &arg);
-
-	if (!command->out_size || ret < 0)
+	if (command->access == PRIVCMD_TARGET)
+		ret = privcmd_refusal(file, target_of(command, &arg));
+	if (ret)
 		return ret;
-	if (ret == PRIVCMD_DONE)
-		return 0;
 
-	return copy_out(uarg + command->out, (void *)&arg + command->out, command->out_size);
+	ret = command->limited ? command->limited(file, &arg, &limit) :
+				 command->run(file, &arg);
+	return finish(command, &arg, uarg, ret);
 }
 
-#ifndef CONFIG_XEN_PRIVCMD_EVENTFD
+/* Nothing is wrong, and the file says yes without more ado. */
+static __always_inline bool passes(struct privcmd_file *file,
+				   const struct privcmd_command *command,
+				   const void __user *uarg, union privcmd_arg *arg)
+{
+	if (command->access != PRIVCMD_TARGET && !privcmd_plain(file))
+		return false;
+	if (copy_in(arg, uarg, command->size))
+		return false;
+	if (command->check && command->check(arg))
+		return false;
+
+	return command->access != PRIVCMD_TARGET ||
+	       privcmd_may_target(file, target_of(command, arg));
+}
+
+#ifdef CONFIG_XEN_PRIVCMD_EVENTFD
+#define EVENTFD_HANDLERS(_run) _run, .check = _run##_check, .limited = _run##_limited
+#else
 /* A kernel without it knows the commands but cannot run them. */
-static int privcmd_no_eventfds(void)
+static int no_eventfds(void)
 {
 	return -EOPNOTSUPP;
 }
-#endif
 
-/* The value of a row of the table. */
-#define COMMAND(_name, _member, _run, ...)					\
-({										\
-	static const struct privcmd_command command = {				\
-		.size = _IOC_SIZE(IOCTL_PRIVCMD_##_name),			\
-		.run = _run,							\
-		__VA_ARGS__							\
-	};									\
-										\
-	static_assert(_IOC_SIZE(IOCTL_PRIVCMD_##_name) ==			\
-		      sizeof_field(union privcmd_arg, _member));		\
-	compat && !command.compat ? -ENOTTY : privcmd_run(file, &command, uarg); \
-})
-
-/* The table of commands. */
-static long privcmd_dispatch(struct privcmd_file *file, unsigned int cmd, void __user *uarg,
-			     bool compat)
+static long run_no_eventfd(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	switch (cmd) {
-	case IOCTL_PRIVCMD_HYPERCALL:
-		return COMMAND(HYPERCALL, hypercall, privcmd_hypercall,
-			       .access = PRIVCMD_UNRESTRICTED);
-	case IOCTL_PRIVCMD_MMAP:
-		return COMMAND(MMAP, mmap, privcmd_mmap_entries,
-			       .available = privcmd_mmap_available,
-			       .target = offsetof(struct privcmd_mmap, dom));
-	case IOCTL_PRIVCMD_MMAPBATCH:
-		return COMMAND(MMAPBATCH, mmapbatch, privcmd_mmapbatch,
-			       .check = privcmd_mmapbatch_check,
-			       .target = offsetof(struct privcmd_mmapbatch, dom));
-	case IOCTL_PRIVCMD_MMAPBATCH_V2:
-		return COMMAND(MMAPBATCH_V2, mmapbatch_v2, privcmd_mmapbatch_v2,
-			       .check = privcmd_mmapbatch_v2_check,
-			       .target = offsetof(struct privcmd_mmapbatch_v2, dom));
-	case IOCTL_PRIVCMD_DM_OP:
-		return COMMAND(DM_OP, dm_op, privcmd_dm_op,
-			       .check = privcmd_dm_op_check,
-			       .target = offsetof(struct privcmd_dm_op, dom));
-	case IOCTL_PRIVCMD_RESTRICT:
-		return COMMAND(RESTRICT, restrict_to, privcmd_restrict,
-			       .access = PRIVCMD_ANY,
-			       .compat = true);
-	case IOCTL_PRIVCMD_MMAP_RESOURCE:
-		return COMMAND(MMAP_RESOURCE, mmap_resource, privcmd_mmap_resource,
-			       .target = offsetof(struct privcmd_mmap_resource, dom),
-			       .out = offsetof(struct privcmd_mmap_resource, num),
-			       .out_size = sizeof_field(struct privcmd_mmap_resource, num));
-#ifdef CONFIG_XEN_PRIVCMD_EVENTFD
-	case IOCTL_PRIVCMD_IRQFD:
-		return COMMAND(IRQFD, irqfd, privcmd_irqfd,
-			       .check = privcmd_irqfd_check,
-			       .target = offsetof(struct privcmd_irqfd, dom));
-	case IOCTL_PRIVCMD_IOEVENTFD:
-		return COMMAND(IOEVENTFD, ioeventfd, privcmd_ioeventfd,
-			       .check = privcmd_ioeventfd_check,
-			       .target = offsetof(struct privcmd_ioeventfd, dom));
-#else
-	case IOCTL_PRIVCMD_IRQFD:
-		return COMMAND(IRQFD, irqfd, NULL,
-			       .available = privcmd_no_eventfds);
-	case IOCTL_PRIVCMD_IOEVENTFD:
-		return COMMAND(IOEVENTFD, ioeventfd, NULL,
-			       .available = privcmd_no_eventfds);
+	return no_eventfds();
+}
+
+#define EVENTFD_HANDLERS(_run) run_no_eventfd, .available = no_eventfds
 #endif
-	case IOCTL_PRIVCMD_PCIDEV_GET_GSI:
-		return COMMAND(PCIDEV_GET_GSI, pcidev_get_gsi, privcmd_pcidev_get_gsi,
-			       .available = privcmd_pcidev_available,
-			       .access = PRIVCMD_UNRESTRICTED,
-			       .out = offsetof(struct privcmd_pcidev_get_gsi, gsi),
-			       .out_size = sizeof_field(struct privcmd_pcidev_get_gsi, gsi));
-	case IOCTL_PRIVCMD_DM_NR_VCPUS:
-		return COMMAND(DM_NR_VCPUS, dm_nr_vcpus, privcmd_dm_nr_vcpus,
-			       .target = offsetof(struct privcmd_dm_nr_vcpus, dom),
-			       .out = offsetof(struct privcmd_dm_nr_vcpus, vcpus),
-			       .out_size = sizeof_field(struct privcmd_dm_nr_vcpus, vcpus),
-			       .compat = true);
-	default:
-		return -ENOTTY;
+
+/* A member of the argument must be what the table takes it for. */
+#define OFFSET(_member, _field, _type)							\
+	(offsetof(union privcmd_arg, _member._field) +					\
+	 BUILD_BUG_ON_ZERO(!__same_type(((union privcmd_arg *)0)->_member._field, _type)))
+
+#define ROW(_name, _member, _run, ...)							\
+	[_IOC_NR(IOCTL_PRIVCMD_##_name)] = {						\
+		.cmd = IOCTL_PRIVCMD_##_name,						\
+		.size = _IOC_SIZE(IOCTL_PRIVCMD_##_name) +				\
+			BUILD_BUG_ON_ZERO(_IOC_SIZE(IOCTL_PRIVCMD_##_name) !=		\
+					  sizeof_field(union privcmd_arg, _member)) +	\
+			BUILD_BUG_ON_ZERO(!IS_COPIED(_IOC_SIZE(IOCTL_PRIVCMD_##_name))), \
+		.run = _run,								\
+		__VA_ARGS__								\
 	}
+
+/* A command whose argument names its domain. */
+#define TARGETED(_name, _member, _dom, _run, ...)					\
+	ROW(_name, _member, _run,							\
+	    .access = PRIVCMD_TARGET,							\
+	    .target = OFFSET(_member, _dom, domid_t), ##__VA_ARGS__)
+
+#define RESULT(_member, _field, _type)							\
+	.out = OFFSET(_member, _field, _type), .out_size = sizeof(_type)
+
+static const struct privcmd_command commands[] = {
+	ROW(HYPERCALL, hypercall, privcmd_hypercall),
+	TARGETED(MMAP, mmap, dom, privcmd_mmap_entries,
+		 .available = privcmd_mmap_available,
+		 .limited = privcmd_mmap_entries_limited),
+	TARGETED(MMAPBATCH, mmapbatch, dom, privcmd_mmapbatch,
+		 .check = privcmd_mmapbatch_check,
+		 .limited = privcmd_mmapbatch_limited),
+	TARGETED(MMAPBATCH_V2, mmapbatch_v2, dom, privcmd_mmapbatch_v2,
+		 .check = privcmd_mmapbatch_v2_check,
+		 .limited = privcmd_mmapbatch_v2_limited),
+	TARGETED(DM_OP, dm_op, dom, privcmd_dm_op,
+		 .check = privcmd_dm_op_check,
+		 .limited = privcmd_dm_op_limited),
+	ROW(RESTRICT, restrict_to, privcmd_restrict,
+	    .access = PRIVCMD_ANY,
+	    .compat = true),
+	TARGETED(MMAP_RESOURCE, mmap_resource, dom, privcmd_mmap_resource,
+		 .limited = privcmd_mmap_resource_limited,
+		 RESULT(mmap_resource, num, __u64)),
+	TARGETED(IRQFD, irqfd, dom, EVENTFD_HANDLERS(privcmd_irqfd)),
+	TARGETED(IOEVENTFD, ioeventfd, dom, EVENTFD_HANDLERS(privcmd_ioeventfd)),
+	ROW(PCIDEV_GET_GSI, pcidev_get_gsi, privcmd_pcidev_get_gsi,
+	    .available = privcmd_pcidev_available,
+	    RESULT(pcidev_get_gsi, gsi, __u32)),
+	TARGETED(DM_NR_VCPUS, dm_nr_vcpus, dom, privcmd_dm_nr_vcpus,
+		 RESULT(dm_nr_vcpus, vcpus, __u32),
+		 .compat = true),
+	ROW(LIMIT, limit, privcmd_limit,
+	    .access = PRIVCMD_ANY,
+	    .compat = true),
+};
+
+static const struct privcmd_command *find_command(unsigned int cmd)
+{
+	unsigned int nr = _IOC_NR(cmd);
+	const struct privcmd_command *command;
+
+	if (nr >= ARRAY_SIZE(commands))
+		return NULL;
+
+	/* An empty row's 0 is no command: number 0 has one. */
+	command = &commands[array_index_nospec(nr, ARRAY_SIZE(commands))];
+	return command->cmd == cmd ? command : NULL;
+}
+
+static long run(struct privcmd_file *file, const struct privcmd_command *command,
+		void __user *uarg)
+{
+	union privcmd_arg arg;
+
+	if (unlikely(!passes(file, command, uarg, &arg)))
+		return run_checked(file, command, uarg);
+
+	return finish(command, &arg, uarg, command->run(file, &arg));
 }
 
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	return privcmd_dispatch(file->private_data, cmd, (void __user *)arg, false);
+	const struct privcmd_command *command = find_command(cmd);
+
+	if (!command)
+		return -ENOTTY;
+
+	return run(file->private_data, command, (void __user *)arg);
 }
 
 #ifdef CONFIG_COMPAT
 long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	return privcmd_dispatch(file->private_data, cmd, compat_ptr(arg), true);
+	const struct privcmd_command *command = find_command(cmd);
+
+	if (!command || !command->compat)
+		return -ENOTTY;
+
+	return run(file->private_data, command, compat_ptr(arg));
 }
 #endif

@@ -23,6 +23,7 @@
 #include <xen/events.h>
 #include <xen/interface/event_channel.h>
 #include <xen/interface/hvm/ioreq.h>
+#include <xen/interface/memory.h>
 
 #include <asm/barrier.h>
 #include <asm/sync_bitops.h>
@@ -605,6 +606,28 @@ long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
 
 	return req->flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? deassign(file, req) :
 							      assign(file, req);
+}
+
+/**
+ * privcmd_ioeventfd_limited() - IOEVENTFD, on a file with limits.
+ * @file: the file, with which it ends.
+ * @arg: the target, which has been checked, the doorbell and the eventfd.
+ * @limit: what the file has left.
+ *
+ * A doorbell answers requests, that is, writes to the ioreq server's pages.
+ *
+ * Return: as privcmd_ioeventfd(); -EPERM if a doorbell is to be registered and ioreq
+ * servers are gone, or the file maps for reading only.
+ */
+long privcmd_ioeventfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			       const struct privcmd_limit *limit)
+{
+	if (!(arg->ioeventfd.flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN) &&
+	    (limit->flags & PRIVCMD_LIMIT_READ_ONLY ||
+	     !privcmd_resource_stays(limit, XENMEM_resource_ioreq_server)))
+		return -EPERM;
+
+	return privcmd_ioeventfd(file, arg);
 }
 
 /**

@@ -147,7 +147,7 @@ static bool may_be_issued(const struct xen_dm_op *op)
 	}
 }
 
-static struct irqfd *create(const struct privcmd_irqfd *req)
+static struct irqfd *create(const struct privcmd_irqfd *req, u64 dm_ops)
 {
 	struct irqfd *irqfd;
 	int err = -EFAULT;
@@ -166,6 +166,10 @@ static struct irqfd *create(const struct privcmd_irqfd *req)
 
 	err = -EINVAL;
 	if (!may_be_issued(&irqfd->op))
+		goto err_free;
+
+	err = -EPERM;
+	if (!privcmd_dm_op_stays(dm_ops, irqfd->op.op))
 		goto err_free;
 
 	irqfd->dom = req->dom;
@@ -209,13 +213,13 @@ static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *ev
 	return 0;
 }
 
-static int assign(struct privcmd_file *file, const struct privcmd_irqfd *req)
+static int assign(struct privcmd_file *file, const struct privcmd_irqfd *req, u64 dm_ops)
 {
 	struct file *eventfd_file;
 	struct irqfd *irqfd;
 	int err;
 
-	irqfd = create(req);
+	irqfd = create(req, dm_ops);
 	if (IS_ERR(irqfd))
 		return PTR_ERR(irqfd);
 
@@ -284,7 +288,24 @@ long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg)
 	const struct privcmd_irqfd *req = &arg->irqfd;
 
 	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? deassign(file, req) :
-							  assign(file, req);
+							  assign(file, req, U64_MAX);
+}
+
+/**
+ * privcmd_irqfd_limited() - IRQFD, on a file with limits.
+ * @file: the file, with which it ends.
+ * @arg: the target, which has been checked, the operation and the eventfd.
+ * @limit: what the file has left.
+ *
+ * Return: as privcmd_irqfd(); -EPERM if the operation is gone.
+ */
+long privcmd_irqfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			   const struct privcmd_limit *limit)
+{
+	const struct privcmd_irqfd *req = &arg->irqfd;
+
+	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? deassign(file, req) :
+							  assign(file, req, limit->dm_ops);
 }
 
 /**

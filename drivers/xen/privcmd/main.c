@@ -45,6 +45,7 @@ static int privcmd_open(struct inode *inode, struct file *file)
 		return err;
 	}
 
+	privcmd_limit_open(data);
 	privcmd_eventfds_open(data);
 	file->private_data = data;
 	return 0;

@@ -112,19 +112,8 @@ static int next(struct privcmd_insert *insert)
 	return nr;
 }
 
-/**
- * privcmd_mmap_entries() - MMAP: runs of frames, from the start of a mapping on.
- * @file: the file.
- * @arg: the domain, which has been checked, and the runs.
- *
- * Return: 0; -EINVAL if the runs do not go into an empty mapping, from its start
- * on without a gap, or are more than it has pages; -EBUSY; -EFAULT; -ENOMEM; -EINTR;
- * or the hypervisor's error for the first frame that it refused: nothing is mapped
- * then.
- */
-long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
+static long map_runs(const struct privcmd_mmap *mmap, bool read_only)
 {
-	const struct privcmd_mmap *mmap = &arg->mmap;
 	unsigned int num = mmap->num;
 	struct mm_struct *mm = current->mm;
 	struct privcmd_mmap_entry entry;
@@ -137,6 +126,7 @@ long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
 			.errors = (int *)frames,
 			.fits = fits,
 			.next = next,
+			.read_only = read_only,
 		},
 		.user = mmap->entry,
 		.nr_left = num,
@@ -165,4 +155,34 @@ long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
 	req.insert.addr = entry.va;
 	req.va = entry.va;
 	return privcmd_insert(&req.insert);
+}
+
+/**
+ * privcmd_mmap_entries() - MMAP: runs of frames, from the start of a mapping on.
+ * @file: the file.
+ * @arg: the domain, which has been checked, and the runs.
+ *
+ * Return: 0; -ENOSYS; -EINVAL if the runs do not go into an empty mapping, from its start
+ * on without a gap, or are more than it has pages; -EBUSY; -EFAULT; -ENOMEM; -EINTR;
+ * or the hypervisor's error for the first frame that it refused: nothing is mapped
+ * then.
+ */
+long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	return privcmd_mmap_available() ?: map_runs(&arg->mmap, false);
+}
+
+/**
+ * privcmd_mmap_entries_limited() - MMAP, on a file with limits.
+ * @file: the file.
+ * @arg: the domain, which has been checked, and the runs.
+ * @limit: what the file has left.
+ *
+ * Return: as privcmd_mmap_entries(); -EPERM if the file maps for reading only and the
+ * mapping can be written.
+ */
+long privcmd_mmap_entries_limited(struct privcmd_file *file, union privcmd_arg *arg,
+				  const struct privcmd_limit *limit)
+{
+	return map_runs(&arg->mmap, limit->flags & PRIVCMD_LIMIT_READ_ONLY);
 }

@@ -186,7 +186,8 @@ static long map_frames(struct batch_request *req, xen_pfn_t *frames)
 	return req->paged ? -ENOENT : 0;
 }
 
-static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user *v1)
+static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user *v1,
+		      bool read_only)
 {
 	struct batch_request req = {
 		.insert = {
@@ -196,6 +197,7 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user
 			.fits = fits,
 			.next = next,
 			.end = end,
+			.read_only = read_only,
 		},
 		.batch = batch,
 		.frames = batch->arr,
@@ -220,6 +222,18 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user
 	return map_frames(&req, frames);
 }
 
+static long map_batch_v1(const struct privcmd_mmapbatch *v1, bool read_only)
+{
+	const struct privcmd_mmapbatch_v2 req = {
+		.num = v1->num,
+		.dom = v1->dom,
+		.addr = v1->addr,
+		.arr = v1->arr,
+	};
+
+	return map_batch(&req, v1->arr, read_only);
+}
+
 /**
  * privcmd_mmapbatch() - MMAPBATCH: single frames; errors in their numbers.
  * @file: the file.
@@ -229,15 +243,21 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user
  */
 long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	const struct privcmd_mmapbatch *v1 = &arg->mmapbatch;
-	const struct privcmd_mmapbatch_v2 req = {
-		.num = v1->num,
-		.dom = v1->dom,
-		.addr = v1->addr,
-		.arr = v1->arr,
-	};
+	return map_batch_v1(&arg->mmapbatch, false);
+}
 
-	return map_batch(&req, v1->arr);
+/**
+ * privcmd_mmapbatch_limited() - MMAPBATCH, on a file with limits.
+ * @file: the file.
+ * @arg: the domain, which has been checked, the place and the frames.
+ * @limit: what the file has left.
+ *
+ * Return: as privcmd_mmapbatch_v2_limited().
+ */
+long privcmd_mmapbatch_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			       const struct privcmd_limit *limit)
+{
+	return map_batch_v1(&arg->mmapbatch, limit->flags & PRIVCMD_LIMIT_READ_ONLY);
 }
 
 /**
@@ -252,5 +272,20 @@ long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg)
  */
 long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	return map_batch(&arg->mmapbatch_v2, NULL);
+	return map_batch(&arg->mmapbatch_v2, NULL, false);
+}
+
+/**
+ * privcmd_mmapbatch_v2_limited() - MMAPBATCH_V2, on a file with limits.
+ * @file: the file.
+ * @arg: the domain, which has been checked, the place, the frames and errors.
+ * @limit: what the file has left.
+ *
+ * Return: as privcmd_mmapbatch_v2(); -EPERM if the file maps for reading only and the
+ * mapping can be written.
+ */
+long privcmd_mmapbatch_v2_limited(struct privcmd_file *file, union privcmd_arg *arg,
+				  const struct privcmd_limit *limit)
+{
+	return map_batch(&arg->mmapbatch_v2, NULL, limit->flags & PRIVCMD_LIMIT_READ_ONLY);
 }

@@ -5,9 +5,12 @@
 #define __XEN_PRIVCMD_PRIVATE_H
 
 #include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/limits.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -34,20 +37,23 @@ struct xen_mem_acquire_resource;
 #define PRIVCMD_FRAME_BITS (52 - XEN_PAGE_SHIFT)
 
 /*
- * Above the domid of a file, so that it is none that a request can name: the domain is
- * gone; in a domU, over DOMID_IDLE: XenStore has not told yet which one it is.
+ * Above the domid of a file, which differs from any that a request can name then: the
+ * compare that a restriction takes anyway finds the file that is not a plain one.
  */
-#define PRIVCMD_GONE 0x10000
-#define PRIVCMD_PENDING 0x20000
+#define PRIVCMD_GONE	BIT(16)	/* The domain is dying, or there is none. */
+#define PRIVCMD_PENDING	BIT(17)	/* XenStore has not told a domU's domid yet. */
+#define PRIVCMD_LIMITED	BIT(18)	/* LIMIT took something away. */
 
 /**
  * struct privcmd_file - An open /dev/xen/privcmd.
- * @domid: the one domain its requests may name; DOMID_INVALID for any domain.  Flags
- *	stand above its 16 bits.
+ * @domid: the one domain its requests may name; DOMID_INVALID for any domain; and the
+ *	bits above.
  * @wait: who waits for the end of the domain.
  * @domain: the domain, if it is one that may be held and may end.
  * @list: in that domain's files.
  * @nr_unpopulated: pages of an auto-translated caller that its mappings hold.
+ * @limit_lock: protects @limit.
+ * @limit: what LIMIT has left of commands, operations and resources.
  * @eventfds_lock: protects the lists and @nr_doorbells.
  * @irqfds: what IRQFD registered.
  * @readers: those of the ioreq servers for which IOEVENTFD registered something.
@@ -59,6 +65,9 @@ struct privcmd_file {
 	struct privcmd_domain *domain;
 	struct list_head list;
 	atomic_long_t nr_unpopulated;
+	/* Held for the time of a copy. */
+	spinlock_t limit_lock;
+	struct privcmd_limit limit;
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
 	/* Held where eventfds are registered, and end. */
 	struct mutex eventfds_lock;
@@ -123,6 +132,7 @@ struct privcmd_mapping {
  * @errors: gets their errors; may be the same memory as @frames.
  * @may_fail: frames that cannot be mapped are told in @errors; else the request
  *	fails with the first one.
+ * @read_only: the mapping must not be writable, and never becomes so.
  * @alone: the mapping needs an owner that no other one has.
  * @fits: can the request go to that mapping?
  * @next: prepares the next step; sets @last if no other one follows.  Returns the
@@ -142,6 +152,7 @@ struct privcmd_insert {
 	xen_pfn_t *frames;
 	int *errors;
 	bool may_fail;
+	bool read_only;
 	bool alone;
 	bool (*fits)(const struct privcmd_insert *req, const struct vm_area_struct *vma);
 	int (*next)(struct privcmd_insert *req);
@@ -192,6 +203,15 @@ static inline bool privcmd_restricted(const struct privcmd_file *file)
 }
 
 /**
+ * privcmd_plain() - Is the file neither restricted nor limited?
+ * @file: the file.
+ */
+static inline bool privcmd_plain(const struct privcmd_file *file)
+{
+	return atomic_read(&file->domid) == DOMID_INVALID;
+}
+
+/**
  * privcmd_gone() - Is the domain gone that the file is bound to?
  * @file: the file.
  */
@@ -204,12 +224,35 @@ static inline bool privcmd_gone(const struct privcmd_file *file)
  * privcmd_may_target() - May a request of the file name this domain?
  * @file: the file.
  * @domid: the domain.
+ *
+ * Return: whether it may; false, too, if there is more to ask.
  */
 static inline bool privcmd_may_target(const struct privcmd_file *file, domid_t domid)
 {
 	int allowed = atomic_read(&file->domid);
 
 	return allowed == DOMID_INVALID || allowed == domid;
+}
+
+/**
+ * privcmd_dm_op_stays() - Is a device-model operation among those that are left?
+ * @dm_ops: what LIMIT has left.
+ * @op: the operation.
+ */
+static inline bool privcmd_dm_op_stays(u64 dm_ops, u32 op)
+{
+	return dm_ops == U64_MAX || (op < BITS_PER_TYPE(dm_ops) && dm_ops & BIT_ULL(op));
+}
+
+/**
+ * privcmd_resource_stays() - Is a type of resource among those that are left?
+ * @limit: what LIMIT has left.
+ * @type: the type.
+ */
+static inline bool privcmd_resource_stays(const struct privcmd_limit *limit, u32 type)
+{
+	return limit->resources == U32_MAX ||
+	       (type < BITS_PER_TYPE(limit->resources) && limit->resources & BIT(type));
 }
 
 /**
@@ -235,6 +278,7 @@ static inline unsigned long privcmd_vma_room(const struct vm_area_struct *vma, u
  * @ioeventfd: of IOEVENTFD.
  * @pcidev_get_gsi: of PCIDEV_GET_GSI.
  * @restrict_to: of RESTRICT.
+ * @limit: of LIMIT.
  *
  * The dispatcher has checked the target domain before a handler sees this.
  */
@@ -250,6 +294,7 @@ union privcmd_arg {
 	struct privcmd_pcidev_get_gsi pcidev_get_gsi;
 	struct privcmd_dm_nr_vcpus dm_nr_vcpus;
 	domid_t restrict_to;
+	struct privcmd_limit limit;
 };
 
 /* ioctl.c */
@@ -279,27 +324,42 @@ int privcmd_restrict_open(struct privcmd_file *file);
 int privcmd_refusal(struct privcmd_file *file, domid_t domid);
 long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 
+/* limit.c */
+void privcmd_limit_open(struct privcmd_file *file);
+void privcmd_limit_get(struct privcmd_file *file, struct privcmd_limit *limit);
+long privcmd_limit(struct privcmd_file *file, union privcmd_arg *arg);
+
 /* hypercall.c */
 long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* dm_op.c */
 int privcmd_dm_op_check(const union privcmd_arg *arg);
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_dm_op_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			   const struct privcmd_limit *limit);
 long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* mmap.c */
 int privcmd_mmap_available(void);
 long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_mmap_entries_limited(struct privcmd_file *file, union privcmd_arg *arg,
+				  const struct privcmd_limit *limit);
 
 /* mmapbatch.c */
 int privcmd_mmapbatch_check(const union privcmd_arg *arg);
 int privcmd_mmapbatch_v2_check(const union privcmd_arg *arg);
 long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_mmapbatch_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			       const struct privcmd_limit *limit);
 long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_mmapbatch_v2_limited(struct privcmd_file *file, union privcmd_arg *arg,
+				  const struct privcmd_limit *limit);
 
 /* resource.c */
 int privcmd_acquire_resource(struct xen_mem_acquire_resource *resource);
 long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_mmap_resource_limited(struct privcmd_file *file, union privcmd_arg *arg,
+				   const struct privcmd_limit *limit);
 
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
 static inline void privcmd_eventfds_open(struct privcmd_file *file)
@@ -312,11 +372,15 @@ static inline void privcmd_eventfds_open(struct privcmd_file *file)
 /* irqfd.c */
 int privcmd_irqfd_check(const union privcmd_arg *arg);
 long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_irqfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			   const struct privcmd_limit *limit);
 void privcmd_irqfds_release(struct privcmd_file *file);
 
 /* ioeventfd.c */
 int privcmd_ioeventfd_check(const union privcmd_arg *arg);
 long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_ioeventfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+			       const struct privcmd_limit *limit);
 void privcmd_ioeventfds_release(struct privcmd_file *file);
 
 /* ioreq.c */

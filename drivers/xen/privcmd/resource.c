@@ -89,26 +89,15 @@ static void note_ioreq_server(const struct privcmd_insert *insert, struct vm_are
 	};
 }
 
-/**
- * privcmd_mmap_resource() - MMAP_RESOURCE: map a resource, or ask for its size.
- * @file: the file.
- * @arg: the domain, which has been checked, the resource and the place; gets
- *	the size.
- *
- * Return: PRIVCMD_DONE if it was mapped, 0 if the size was asked for;
- * -EINVAL if only one of address and number of frames is given, the frames do
- * not lie in a mapping, or something is mapped there; -EBUSY; -ENOMEM; -EINTR; or
- * the hypervisor's error.  Nothing is mapped then.
- */
-long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
+static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
 {
-	struct privcmd_mmap_resource *args = &arg->mmap_resource;
 	struct resource_request req = {
 		.insert = {
 			.dom = args->dom,
 			.addr = args->addr & PAGE_MASK,
 			.fits = fits,
 			.next = next,
+			.read_only = read_only,
 		},
 		.resource = {
 			.domid = args->dom,
@@ -149,4 +138,39 @@ long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
 	}
 
 	return privcmd_insert(&req.insert) ?: PRIVCMD_DONE;
+}
+
+/**
+ * privcmd_mmap_resource() - MMAP_RESOURCE: map a resource, or ask for its size.
+ * @file: the file.
+ * @arg: the domain, which has been checked, the resource and the place; gets
+ *	the size.
+ *
+ * Return: PRIVCMD_DONE if it was mapped, 0 if the size was asked for;
+ * -EINVAL if only one of address and number of frames is given, the frames do
+ * not lie in a mapping, or something is mapped there; -EBUSY; -ENOMEM; -EINTR; or
+ * the hypervisor's error.  Nothing is mapped then.
+ */
+long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
+{
+	return map_resource(&arg->mmap_resource, false);
+}
+
+/**
+ * privcmd_mmap_resource_limited() - MMAP_RESOURCE, on a file with limits.
+ * @file: the file.
+ * @arg: the domain, which has been checked, the resource and the place; gets
+ *	the size.
+ * @limit: what the file has left.
+ *
+ * Return: as privcmd_mmap_resource(); -EPERM if resources of that type are gone, or if
+ * the file maps for reading only and the mapping can be written.
+ */
+long privcmd_mmap_resource_limited(struct privcmd_file *file, union privcmd_arg *arg,
+				   const struct privcmd_limit *limit)
+{
+	if (!privcmd_resource_stays(limit, arg->mmap_resource.type))
+		return -EPERM;
+
+	return map_resource(&arg->mmap_resource, limit->flags & PRIVCMD_LIMIT_READ_ONLY);
 }

@@ -143,14 +143,14 @@ static int settle(struct privcmd_file *file)
 
 /**
  * privcmd_refusal() - Why may a request of the file not name this domain?
- * @file: the file, which did not let it pass at first.
+ * @file: the file.
  * @domid: the domain.
  *
  * Context: Sleeps in a domU until XenStore is up, unless it is killed.
  * Return: -EPERM; -ESRCH if it is the file's domain, and gone; -EINTR; -ENOMEM; 0 if it
  * may, as XenStore says now.
  */
-__cold int privcmd_refusal(struct privcmd_file *file, domid_t domid)
+int privcmd_refusal(struct privcmd_file *file, domid_t domid)
 {
 	int err = settle(file);
 

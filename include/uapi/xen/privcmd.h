@@ -8,8 +8,8 @@
 
 /*
  * Xen's own <xen/sys/privcmd.h> has this guard too.  Whichever of the two comes
- * first declares the older commands; DM_NR_VCPUS, which only this file has,
- * stands outside.
+ * first declares the older commands; DM_NR_VCPUS and LIMIT, which only this file
+ * has, stand outside.
  */
 #ifndef __LINUX_PUBLIC_PRIVCMD_H__
 #define __LINUX_PUBLIC_PRIVCMD_H__
@@ -290,6 +290,41 @@ struct privcmd_dm_nr_vcpus {
 };
 
 #define IOCTL_PRIVCMD_DM_NR_VCPUS \
-	_IOWR('P', 11, struct privcmd_dm_nr_vcpus)
+	_IOWR('P', 32, struct privcmd_dm_nr_vcpus)
 
 #endif /* IOCTL_PRIVCMD_DM_NR_VCPUS */
+
+#ifndef IOCTL_PRIVCMD_LIMIT
+
+/**
+ * struct privcmd_limit - Argument of IOCTL_PRIVCMD_LIMIT.
+ * @commands: bit n: the command of number n stays.
+ * @dm_ops: bit n: the device-model operation XEN_DMOP number n stays, for those who
+ *	write operations themselves: DM_OP, and IRQFD when it registers one.
+ * @resources: bit n: the resource of type n, one of Xen's XENMEM_resource_*, stays.
+ * @flags: 0, or PRIVCMD_LIMIT_READ_ONLY: what the file maps from now on can be
+ *	written by nobody who maps it.
+ *
+ * The file, and with it all its duplicates, keeps what it had and what the masks
+ * name.  Nothing comes back.  Operations from 64 on and resources from 32 on are
+ * gone as soon as their mask is not all ones.  What was registered or mapped before
+ * stays.  What is gone is EPERM.
+ *
+ * EPERM: LIMIT itself is gone; EFAULT: bad pointer; EINVAL: unknown flags.  Nothing
+ * is changed then.
+ *
+ * The same on 32 and 64 bit.
+ */
+struct privcmd_limit {
+	__u64 commands;
+	__u64 dm_ops;
+	__u32 resources;
+	__u32 flags;
+};
+
+#define PRIVCMD_LIMIT_READ_ONLY	(1 << 0)
+
+#define IOCTL_PRIVCMD_LIMIT \
+	_IOW('P', 33, struct privcmd_limit)
+
+#endif /* IOCTL_PRIVCMD_LIMIT */

@@ -49,7 +49,7 @@ TRACE = (
     f"{programs.DIRECTORY}/dm_nr_vcpus_test 2>&1"
 )
 DM_OP = "0x105005"
-DM_NR_VCPUS = "0xc008500b"
+DM_NR_VCPUS = "0xc0085020"
 # By driver: what the library does with its file after the probe.
 EXPECTED = {
     "ours": [f"{DM_NR_VCPUS} = 0"],

@@ -617,8 +617,8 @@ class UpstreamCheckTest(unittest.TestCase):
 [pid 9] close(10) = 0
 [pid 9] ioctl(5, 0x105005, 0x7ffd) = -1 EPERM (Operation not permitted)
 [pid 9] ioctl(7, 0x105005, 0x7ffd) = 0
-[pid 9] ioctl(3, 0xc008500b, 0x7ffd) = 0
-[pid 9] ioctl(7, 0xc008500b, 0x7ffd) = -1 ENOTTY (Inappropriate ioctl)
+[pid 9] ioctl(3, 0xc0085020, 0x7ffd) = 0
+[pid 9] ioctl(7, 0xc0085020, 0x7ffd) = -1 ENOTTY (Inappropriate ioctl)
 [pid 9] ioctl(7, 0x105005, 0x7ffd) = 0
 [pid 9] close(7) = 0
 [pid 9] ioctl(7, 0x105005, 0x7ffd) = 0

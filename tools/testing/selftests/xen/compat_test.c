@@ -167,6 +167,52 @@ TEST_F(compat, is_bound_by_the_files_restriction)
 	EXPECT_EQ(-EINVAL, got[2]);
 }
 
+/* What has no command is not gone. */
+TEST_F(compat, can_limit)
+{
+	const int expected[] = {
+		0, by_nr_vcpus(3), -EPERM, -ENOTTY, -ENOTTY, 0, -EPERM, -EPERM, -ENOTTY,
+	};
+	int got[ARRAY_SIZE(expected)];
+
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
+	ASSERT_EQ(ARRAY_SIZE(got),
+		  make_requests(self->fd, got, ARRAY_SIZE(got),
+				"limit:%llu ask:%d restrict:%d own:0 own:5 limit:%llu ask:%d own:33 own:5",
+				COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS) |
+				COMMAND(IOCTL_PRIVCMD_LIMIT),
+				self->dom, self->dom, COMMAND(IOCTL_PRIVCMD_DM_OP), self->dom));
+	for (size_t i = 0; i < ARRAY_SIZE(got); i++) {
+		ASSERT_EQ(on_stock_driver() ? -ENOTTY : expected[i], got[i]) {
+			TH_LOG("request %zu", i);
+		}
+	}
+	if (on_stock_driver())
+		SKIP(return, "the stock driver answers ENOTTY to 32-bit callers");
+
+	/* For who shares the file too. */
+	EXPECT_EQ(-EPERM, nr_vcpus(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, hypercall_xen_version(self->fd));
+}
+
+TEST_F(compat, is_bound_by_the_files_limits)
+{
+	int got[3];
+
+	if (self->missing)
+		SKIP(return, "%s", self->missing);
+	ASSERT_EQ(on_stock_driver() ? -ENOTTY : 0,
+		  limit_commands(self->fd, ~COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS)));
+	ASSERT_EQ(3, make_requests(self->fd, got, 3, "ask:%d restrict:%d raw:%u", self->dom,
+				   self->dom, IOCTL_PRIVCMD_DM_OP));
+	EXPECT_EQ(-ENOTTY, got[2]);
+	if (on_stock_driver())
+		SKIP(return, "the stock driver answers ENOTTY to 32-bit callers");
+	EXPECT_EQ(-EPERM, got[0]);
+	EXPECT_EQ(0, got[1]);
+}
+
 /* Neither as 32-bit programs encode it nor as 64-bit ones do. */
 TEST_F(compat, has_no_other_command)
 {

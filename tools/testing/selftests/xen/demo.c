@@ -79,7 +79,7 @@ static int act_as_emulator(domid_t own, domid_t other)
 	show(privcmd_open(), -EACCES, "open " PRIVCMD_DEVICE);
 
 	headings("It enters seccomp, which allows DM_NR_VCPUS only:");
-	show(sandbox_enter_filter(), 0, "enter the filter");
+	show(sandbox_enter_filter(IOCTL_PRIVCMD_DM_NR_VCPUS), 0, "enter the filter");
 	show(nr_vcpus(fd, own), OWN_VCPUS, "DM_NR_VCPUS of domain %u", own);
 	show(nr_vcpus(fd, other), -EPERM, "DM_NR_VCPUS of domain %u", other);
 	show(nr_vcpus_padded(fd, own, 1), -EINVAL,

@@ -85,7 +85,7 @@ TEST_F(device, knows_no_other_commands)
 	/* libxenforeignmemory tries the first one. */
 	static const unsigned int unknown[] = {
 		0x50ff, 0, -1U, _IO('P', 0), _IO('P', 1), _IO('P', 5),
-		_IO('P', 6), _IO('P', 11), _IO('Q', 0),
+		_IO('P', 6), _IO('P', 32), _IO('P', 33), _IO('Q', 0),
 		_IOC(_IOC_NONE, 'P', 0, sizeof(struct privcmd_hypercall) - 1),
 		_IOC(_IOC_NONE, 'P', 0, sizeof(struct privcmd_hypercall) + 1),
 		_IOC(_IOC_NONE, 'P', 1, sizeof(struct privcmd_hypercall)),
@@ -99,6 +99,25 @@ TEST_F(device, knows_no_other_commands)
 			TH_LOG("command %#x", unknown[i]);
 		}
 	}
+}
+
+/* It was DM_NR_VCPUS' number once, and Linux may give it to another command. */
+TEST(number_11_is_no_command)
+{
+	int fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+	unsigned int way, size;
+	__u64 arg[8] = {};
+
+	ASSERT_LE(0, fd);
+	for (int restricted = 0; restricted < 2; restricted++) {
+		for (way = 0; way < 4; way++)
+			for (size = 0; size <= sizeof(arg); size++)
+				EXPECT_EQ(-ENOTTY, request(fd, _IOC(way, 'P', 11, size), arg)) {
+					TH_LOG("way %u, size %u", way, size);
+				}
+		EXPECT_EQ(0, restrict_to(fd, 1));
+	}
+	close(fd);
 }
 
 FIXTURE(parameter)

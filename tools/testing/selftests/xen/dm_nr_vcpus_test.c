@@ -296,16 +296,16 @@ TEST_F(refusal, writes_nothing)
 TEST_F(refusal, of_other_directions_and_sizes)
 {
 	const unsigned int other[] = {
-		_IOC(_IOC_NONE, 'P', 11, 8),
-		_IOC(_IOC_READ, 'P', 11, 8),
-		_IOC(_IOC_WRITE, 'P', 11, 8),
-		_IOC(_IOC_READ | _IOC_WRITE, 'P', 11, 0),
-		_IOC(_IOC_READ | _IOC_WRITE, 'P', 11, 4),
-		_IOC(_IOC_READ | _IOC_WRITE, 'P', 11, 7),
-		_IOC(_IOC_READ | _IOC_WRITE, 'P', 11, 9),
-		_IOC(_IOC_READ | _IOC_WRITE, 'P', 11, 16),
-		_IOC(_IOC_READ | _IOC_WRITE, 'Q', 11, 8),
-		_IOC(_IOC_READ | _IOC_WRITE, 'P', 12, 8),
+		_IOC(_IOC_NONE, 'P', 32, 8),
+		_IOC(_IOC_READ, 'P', 32, 8),
+		_IOC(_IOC_WRITE, 'P', 32, 8),
+		_IOC(_IOC_READ | _IOC_WRITE, 'P', 32, 0),
+		_IOC(_IOC_READ | _IOC_WRITE, 'P', 32, 4),
+		_IOC(_IOC_READ | _IOC_WRITE, 'P', 32, 7),
+		_IOC(_IOC_READ | _IOC_WRITE, 'P', 32, 9),
+		_IOC(_IOC_READ | _IOC_WRITE, 'P', 32, 16),
+		_IOC(_IOC_READ | _IOC_WRITE, 'Q', 32, 8),
+		_IOC(_IOC_READ | _IOC_WRITE, 'P', 31, 8),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {

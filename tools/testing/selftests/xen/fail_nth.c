@@ -291,7 +291,7 @@ static void untyped(void)
 	};
 }
 
-/* So large a buffer is pinned, others are copied. */
+/* So large a buffer is not copied to the stack. */
 static void untyped_large(void)
 {
 	untyped();
@@ -324,6 +324,32 @@ static int on_new_file(unsigned int cmd)
 static int restrict_new_file(void)
 {
 	return on_new_file(IOCTL_PRIVCMD_RESTRICT);
+}
+
+/* All stays: the file is used again. */
+static void limits(void)
+{
+	memory->arg.limit = (struct privcmd_limit) {
+		.commands = ~0ULL, .dm_ops = ~0ULL, .resources = ~0U,
+	};
+}
+
+static int limit_new_file(void)
+{
+	return on_new_file(IOCTL_PRIVCMD_LIMIT);
+}
+
+/* With an operation of the file's. */
+static int dm_op_on_limited_file(void)
+{
+	int fd = privcmd_open(), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = limit_dm_ops(fd, 1ULL << DM_OP_NR_VCPUS) ?:
+	      request(fd, IOCTL_PRIVCMD_DM_OP, &memory->arg);
+	close(fd);
+	return ret;
 }
 
 static int irqfd_on_new_file(void)
@@ -678,6 +704,36 @@ FIXTURE_VARIANT_ADD(fail_nth, restrict_again) {
 		.name = "restrict_again",
 		.prepare = to_the_target,
 		.cmd = IOCTL_PRIVCMD_RESTRICT,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limit) {
+	.request = {
+		.name = "limit",
+		.prepare = limits,
+		.make = limit_new_file,
+		.allocations = 3,
+		.copies = 2,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limit_again) {
+	.request = {
+		.name = "limit_again",
+		.prepare = limits,
+		.cmd = IOCTL_PRIVCMD_LIMIT,
+		.copies = 1,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limited_dm_op) {
+	.request = {
+		.name = "limited_dm_op",
+		.prepare = untyped_large,
+		.make = dm_op_on_limited_file,
+		.or_result = -ENOSYS,
+		.allocations = 4,
+		.copies = 4,
 	},
 };
 

@@ -2,8 +2,8 @@
 /*
  * Makes requests on an open file as a 32-bit process: privcmd32 FD REQUEST...
  *
- * REQUEST is ask:DOMID, restrict:DOMID, pad:DOMID (asks with a pad that is not
- * 0), fault:0 (asks with a bad pointer), own:NR (the command as this program
+ * REQUEST is ask:DOMID, restrict:DOMID, limit:COMMANDS (all else stays),
+ * pad:DOMID (asks with a pad that is not 0), fault:0 (asks with a bad pointer), own:NR (the command as this program
  * encodes it) or raw:CMD.  Each one's answer is a line.
  */
 
@@ -25,10 +25,11 @@ static const unsigned int own_commands[] = {
 	[8] = IOCTL_PRIVCMD_IRQFD,
 	[9] = IOCTL_PRIVCMD_IOEVENTFD,
 	[10] = IOCTL_PRIVCMD_PCIDEV_GET_GSI,
-	[11] = IOCTL_PRIVCMD_DM_NR_VCPUS,
+	[32] = IOCTL_PRIVCMD_DM_NR_VCPUS,
+	[33] = IOCTL_PRIVCMD_LIMIT,
 };
 
-static int make_request(int fd, const char *name, unsigned long value)
+static int make_request(int fd, const char *name, unsigned long long value)
 {
 	/*
 	 * Enough for every command's argument.  Even a driver that takes what
@@ -40,6 +41,8 @@ static int make_request(int fd, const char *name, unsigned long value)
 		return nr_vcpus(fd, value);
 	if (!strcmp(name, "restrict"))
 		return restrict_to(fd, value);
+	if (!strcmp(name, "limit"))
+		return limit_commands(fd, value);
 	if (!strcmp(name, "pad"))
 		return nr_vcpus_padded(fd, value, 1);
 	if (!strcmp(name, "fault"))
@@ -59,7 +62,7 @@ int main(int argc, char **argv)
 		char *value = strtok(NULL, ":");
 
 		printf("%d\n", make_request(atoi(argv[1]), name,
-					    strtoul(value, NULL, 0)));
+					    strtoull(value, NULL, 0)));
 	}
 	return 0;
 }

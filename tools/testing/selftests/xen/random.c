@@ -98,7 +98,7 @@
 
 enum kind {
 	HYPERCALL, MMAP, MMAPBATCH, MMAPBATCH_V2, DM_OP, RESTRICT, MMAP_RESOURCE,
-	IRQFD, IOEVENTFD, PCIDEV_GET_GSI, DM_NR_VCPUS, UNKNOWN,
+	IRQFD, IOEVENTFD, PCIDEV_GET_GSI, DM_NR_VCPUS, LIMIT, UNKNOWN,
 	DO_MMAP, DO_MUNMAP, DO_MREMAP, DO_MPROTECT, DO_MADVISE, DO_OPEN, DO_CLOSE,
 	DO_DUP, DO_FORK, DO_TOUCH, DO_OTHER,
 	KINDS
@@ -120,6 +120,7 @@ static struct {
 	[IOEVENTFD] = { "IOEVENTFD", false, true },
 	[PCIDEV_GET_GSI] = { "PCIDEV_GET_GSI", false, true },
 	[DM_NR_VCPUS] = { "DM_NR_VCPUS", false, true },
+	[LIMIT] = { "LIMIT", true, true },
 	[UNKNOWN] = { "unknown", false, true },
 	[DO_MMAP] = { "mmap", true, true },
 	[DO_MUNMAP] = { "munmap", true, true },
@@ -574,6 +575,30 @@ static void request_restrict(struct worker *worker)
 	     sizeof(domid));
 }
 
+static __u32 any_flags(struct worker *worker)
+{
+	return one_in(worker, 16) ? any_number(worker) : one_in(worker, 4);
+}
+
+/* Most of what there is stays, for the file is used on. */
+static __u64 any_mask(struct worker *worker)
+{
+	return one_in(worker, 8) ? any_number(worker) :
+	       one_in(worker, 2) ? ~0ULL : ~(1ULL << below(worker, 64));
+}
+
+static void request_limit(struct worker *worker)
+{
+	struct privcmd_limit arg = {
+		.commands = any_mask(worker),
+		.dm_ops = any_mask(worker),
+		.resources = any_mask(worker),
+		.flags = one_in(worker, 8) ? any_flags(worker) : 0,
+	};
+
+	make(worker, LIMIT, any_file(worker), IOCTL_PRIVCMD_LIMIT, &arg, sizeof(arg));
+}
+
 /* Its argument is always the one made here: the file may be unrestricted. */
 static void request_hypercall(struct worker *worker)
 {
@@ -591,11 +616,6 @@ static void request_hypercall(struct worker *worker)
 	}
 	note(HYPERCALL, ioctl(any_file(worker), IOCTL_PRIVCMD_HYPERCALL,
 			      one_in(worker, 16) ? no_memory(worker) : arg));
-}
-
-static __u32 any_flags(struct worker *worker)
-{
-	return one_in(worker, 16) ? any_number(worker) : one_in(worker, 4);
 }
 
 static void request_irqfd(struct worker *worker)
@@ -1005,6 +1025,7 @@ static const struct {
 	{ 5, request_dm_op },
 	{ 4, request_nr_vcpus },
 	{ 1, request_restrict },
+	{ 1, request_limit },
 	{ 3, request_hypercall },
 	{ 3, request_irqfd },
 	{ 4, use_event },

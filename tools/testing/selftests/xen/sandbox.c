@@ -9,8 +9,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <xen/privcmd.h>
-
 #include "sandbox.h"
 
 int sandbox_drop_root(void)
@@ -24,7 +22,7 @@ int sandbox_drop_root(void)
 	return 0;
 }
 
-int sandbox_enter_filter(void)
+int sandbox_enter_filter(unsigned int cmd)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(REFUSED_BY_FILTER));
 	int ret;
@@ -33,8 +31,7 @@ int sandbox_enter_filter(void)
 		return -ENOMEM;
 	/* The kernel takes a command's low 32 bits. */
 	ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-			       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff,
-				       IOCTL_PRIVCMD_DM_NR_VCPUS));
+			       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, cmd));
 	if (!ret)
 		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(write), 0);
 	if (!ret)

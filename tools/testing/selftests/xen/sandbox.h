@@ -15,9 +15,9 @@
 int sandbox_drop_root(void);
 
 /*
- * From here on the process can only write, exit and use ioctl() with
- * IOCTL_PRIVCMD_DM_NR_VCPUS.  Answers with 0, or with a negative errno.
+ * From here on the process can only write, exit and use ioctl() with one command.
+ * Answers with 0, or with a negative errno.
  */
-int sandbox_enter_filter(void);
+int sandbox_enter_filter(unsigned int cmd);
 
 #endif /* SELFTESTS_XEN_SANDBOX_H */

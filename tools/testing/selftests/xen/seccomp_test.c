@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <xendevicemodel.h>
 
-/* The privcmd commands that the filter must refuse. */
-static const unsigned int other_commands[] = {
+/* The privcmd commands, of which a filter must let one through. */
+static const unsigned int commands[] = {
 	IOCTL_PRIVCMD_HYPERCALL,
 	IOCTL_PRIVCMD_MMAP,
 	IOCTL_PRIVCMD_MMAPBATCH,
@@ -22,6 +22,8 @@ static const unsigned int other_commands[] = {
 	IOCTL_PRIVCMD_IRQFD,
 	IOCTL_PRIVCMD_IOEVENTFD,
 	IOCTL_PRIVCMD_PCIDEV_GET_GSI,
+	IOCTL_PRIVCMD_DM_NR_VCPUS,
+	IOCTL_PRIVCMD_LIMIT,
 	0x50ff,
 };
 
@@ -36,7 +38,7 @@ struct report {
 	int own_by_dm_op;
 	int other_by_dm_op;
 	int library;
-	int commands[ARRAY_SIZE(other_commands)];
+	int commands[ARRAY_SIZE(commands)];
 };
 
 FIXTURE(sandbox)
@@ -79,6 +81,25 @@ static bool is_capable(void)
 	       data[0].permitted || data[1].permitted;
 }
 
+static void try_commands(struct report *report, int fd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		report->commands[i] = request(fd, commands[i], NULL);
+}
+
+static void expect_one_command(struct __test_metadata *_metadata, const struct report *report,
+			       unsigned int allowed)
+{
+	int passed = on_stock_driver() ? -ENOTTY : -EFAULT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		ASSERT_EQ(commands[i] == allowed ? passed : -REFUSED_BY_FILTER,
+			  report->commands[i]) {
+			TH_LOG("command %#x", commands[i]);
+		}
+	}
+}
+
 TEST_F(sandbox, filter_allows_the_one_command)
 {
 	struct report *report = self->report;
@@ -91,15 +112,13 @@ TEST_F(sandbox, filter_allows_the_one_command)
 		unsigned int vcpus;
 
 		dmod = xendevicemodel_open(NULL, 0);
-		report->filter = sandbox_enter_filter();
+		report->filter = sandbox_enter_filter(IOCTL_PRIVCMD_DM_NR_VCPUS);
 		report->own = nr_vcpus(self->fd, self->dom);
 		report->other = nr_vcpus(self->fd, self->other);
 		report->own_by_dm_op = dm_op_nr_vcpus(self->fd, self->dom);
 		report->library = xendevicemodel_nr_vcpus(dmod, self->dom,
 							  &vcpus) ? -errno : 0;
-		for (size_t i = 0; i < ARRAY_SIZE(other_commands); i++)
-			report->commands[i] = request(self->fd,
-						      other_commands[i], NULL);
+		try_commands(report, self->fd);
 		_exit(0);
 	}
 	ASSERT_EQ(child, waitpid(child, &status, 0));
@@ -108,17 +127,45 @@ TEST_F(sandbox, filter_allows_the_one_command)
 	ASSERT_EQ(0, report->filter);
 	ASSERT_EQ(-REFUSED_BY_FILTER, report->own_by_dm_op);
 	ASSERT_EQ(-REFUSED_BY_FILTER, report->library);
-	for (size_t i = 0; i < ARRAY_SIZE(other_commands); i++) {
-		ASSERT_EQ(-REFUSED_BY_FILTER, report->commands[i]) {
-			TH_LOG("command %#x", other_commands[i]);
-		}
-	}
+	expect_one_command(_metadata, report, IOCTL_PRIVCMD_DM_NR_VCPUS);
 	if (on_stock_driver()) {
 		ASSERT_EQ(-ENOTTY, report->own);
 		SKIP(return, NOT_ON_STOCK);
 	}
 	EXPECT_EQ(by_nr_vcpus(3), report->own);
 	EXPECT_EQ(by_nr_vcpus(5), report->other);
+}
+
+/* A process that can give rights up, and has no other. */
+TEST_F(sandbox, filter_allows_limits_alone)
+{
+	struct report *report = self->report;
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		report->filter = sandbox_enter_filter(IOCTL_PRIVCMD_LIMIT);
+		report->other = nr_vcpus(self->fd, self->dom);
+		try_commands(report, self->fd);
+		report->own = limit_commands(self->fd, COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS));
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+
+	ASSERT_EQ(0, report->filter);
+	ASSERT_EQ(-REFUSED_BY_FILTER, report->other);
+	expect_one_command(_metadata, report, IOCTL_PRIVCMD_LIMIT);
+	if (on_stock_driver()) {
+		ASSERT_EQ(-ENOTTY, report->own);
+		SKIP(return, "the stock driver answers ENOTTY to IOCTL_PRIVCMD_LIMIT");
+	}
+	EXPECT_EQ(0, report->own);
+	EXPECT_EQ(by_nr_vcpus(3), nr_vcpus(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, dm_op_nr_vcpus(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, hypercall_xen_version(self->fd));
+	EXPECT_EQ(-EPERM, limit_commands(self->fd, ~0ULL));
 }
 
 /* The right to ask comes with the file. */
@@ -188,7 +235,7 @@ TEST_F(sandbox, whole)
 		if (restrict_to(self->fd, self->dom))
 			_exit(1);
 		report->drop = sandbox_drop_root();
-		report->filter = sandbox_enter_filter();
+		report->filter = sandbox_enter_filter(IOCTL_PRIVCMD_DM_NR_VCPUS);
 		report->own = nr_vcpus(self->fd, self->dom);
 		report->other = nr_vcpus(self->fd, self->other);
 		report->own_by_dm_op = dm_op_nr_vcpus(self->fd, self->dom);
