@@ -524,9 +524,11 @@ TEST_F(file, is_a_childs)
 	pid_t child = fork();
 
 	ASSERT_LE(0, child);
-	if (!child)
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	ASSERT_EQ(0, close(self->fd));
 	self->fd = -1;
 	ASSERT_EQ(0, domain_destroy(self->dom));
@@ -1446,8 +1448,7 @@ TEST(many_domains_die_one_by_one)
 		SKIP(return, NOT_HELD_BY_STOCK);
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	for (int i = 0; i < MANY; i++) {
-		ASSERT_EQ(FIRST_DOMID + i,
-			  domain_create_as(cheap_type(), 1, FIRST_DOMID + i));
+		ASSERT_EQ(FIRST_DOMID + i, create_again(cheap_type(), FIRST_DOMID + i));
 		fds[i] = open_restricted(FIRST_DOMID + i);
 		ASSERT_LE(0, fds[i]);
 	}
