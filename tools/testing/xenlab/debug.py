@@ -79,14 +79,19 @@ def boots(tests: Sequence[str], wanted: Sequence[str], choice: Choice) -> list[l
     return [[*names, LEAKS] for names in found if names]
 
 
+def fit(options: machine.Options) -> machine.Options:
+    """Returns options for a machine with such a kernel."""
+    append = f"{KERNEL_OPTIONS[options.arch.name]} {options.append}".strip()
+    return replace(
+        options, driver="ours", xen=hypervisor.VERSION, memory=MEMORY, append=append
+    )
+
+
 def _run_on(
     options: machine.Options, wanted: Sequence[str], choice: Choice
 ) -> Iterator[suite.Tested]:
     """Runs the tests, and what only this kernel can do, boot by boot."""
-    append = f"{KERNEL_OPTIONS[options.arch.name]} {options.append}".strip()
-    options = replace(
-        options, driver="ours", xen=hypervisor.VERSION, memory=MEMORY, append=append
-    )
+    options = fit(options)
     trees = versions.trees(options, kernel.tree(wanted_kernel(options.arch)))
     built = build.modules(trees)
     directory = build.selftests(trees)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import unittest
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -387,6 +388,21 @@ class DebugTest(unittest.TestCase):
     def test_unknown(self) -> None:
         with self.assertRaisesRegex(Failure, "no test program c_test"):
             debug.boots(self.tests, ("c_test",), debug.Choice())
+
+    def test_architectures(self) -> None:
+        for words, names in (
+            (["debug"], ["amd64", "arm64"]),
+            (["debug", "--arch", "both", "a_test"], ["amd64", "arm64"]),
+            (["debug", "--arch", "amd64"], ["amd64"]),
+            (["debug", "--arch", "arm64"], ["arm64"]),
+        ):
+            machines = xenlab._each_arch(xenlab._parser().parse_args(words))
+            self.assertEqual([item.arch.name for item in machines], names, words)
+
+    def test_options_of_the_kernel(self) -> None:
+        pv = machine.Options(append="quiet")
+        self.assertEqual(debug.fit(pv).append, "xen_msr_safe=1 quiet")
+        self.assertEqual(debug.fit(replace(pv, arch=arch.ARM64)).append, "quiet")
 
 
 class PatchTest(unittest.TestCase):
