@@ -21,6 +21,8 @@ CONFIGS = Path(__file__).resolve().parent
 # In MiB: KASAN takes an eighth, and each allocation takes more than elsewhere.
 MEMORY = 1536
 
+# A kernel that can poison free pages does so only when it is told to.
+POISON = "page_poison=1"
 # By architecture. Without it a PV kernel reads registers of the processor that Xen
 # hides, and its report of that would count as a splat.
 KERNEL_OPTIONS = {"amd64": "xen_msr_safe=1", "arm64": ""}
@@ -81,9 +83,13 @@ def boots(tests: Sequence[str], wanted: Sequence[str], choice: Choice) -> list[l
 
 def fit(options: machine.Options) -> machine.Options:
     """Returns options for a machine with such a kernel."""
-    append = f"{KERNEL_OPTIONS[options.arch.name]} {options.append}".strip()
+    words = (POISON, KERNEL_OPTIONS[options.arch.name], options.append)
     return replace(
-        options, driver="ours", xen=hypervisor.VERSION, memory=MEMORY, append=append
+        options,
+        driver="ours",
+        xen=hypervisor.VERSION,
+        memory=MEMORY,
+        append=" ".join(filter(None, words)),
     )
 
 

@@ -401,8 +401,10 @@ class DebugTest(unittest.TestCase):
 
     def test_options_of_the_kernel(self) -> None:
         pv = machine.Options(append="quiet")
-        self.assertEqual(debug.fit(pv).append, "xen_msr_safe=1 quiet")
-        self.assertEqual(debug.fit(replace(pv, arch=arch.ARM64)).append, "quiet")
+        self.assertEqual(debug.fit(pv).append, "page_poison=1 xen_msr_safe=1 quiet")
+        self.assertEqual(
+            debug.fit(replace(pv, arch=arch.ARM64)).append, "page_poison=1 quiet"
+        )
 
 
 class PatchTest(unittest.TestCase):
