@@ -81,6 +81,19 @@ def boots(tests: Sequence[str], wanted: Sequence[str], choice: Choice) -> list[l
     return [[*names, LEAKS] for names in found if names]
 
 
+def machines(each: Sequence[machine.Options]) -> list[machine.Options]:
+    """Returns options for each kind of dom0, of several architectures or of one.
+
+    Where PVH is chosen, what has no such dom0 is left out of several.
+    """
+    if len(each) == 1:
+        return list(each)
+    with_pvh = [item for item in each if item.arch.pvh_options]
+    if any(item.pvh for item in each):
+        return with_pvh
+    return [*each, *(replace(item, pvh=True) for item in with_pvh)]
+
+
 def fit(options: machine.Options) -> machine.Options:
     """Returns options for a machine with such a kernel."""
     words = (POISON, KERNEL_OPTIONS[options.arch.name], options.append)
@@ -103,7 +116,7 @@ def _run_on(
     directory = build.selftests(trees)
     permitted = suite.permitted_skips(options, trees)
     limit = max(SLACK, choice.seconds + SLACK)
-    print(f"debug kernel on {options.arch.name}:", flush=True)
+    print(f"debug kernel on {suite.platform(options, trees)}:", flush=True)
     for names in boots(suite.names(directory), wanted, choice):
         files = cpio.Archive()
         suite.put(files, directory, built)

@@ -156,7 +156,8 @@ def _debug(args: argparse.Namespace) -> int:
     import debug  # only this command needs it
 
     choice = debug.Choice(args.seconds, args.threads, args.seed)
-    return _close(*debug.run(_each_arch(args), args.program, choice))
+    machines = debug.machines(_each_arch(args))
+    return _close(*debug.run(machines, args.program, choice))
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -559,12 +560,12 @@ def _parser() -> argparse.ArgumentParser:
         accel="tcg",
         kernel=None,
         xen="",
-        pvh=False,
         cpu="",
         pages="",
         xen_append="",
         log=None,
     )
+    _add_pvh(command)
     command.add_argument(
         "--timeout",
         type=_seconds,

@@ -389,15 +389,21 @@ class DebugTest(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "no test program c_test"):
             debug.boots(self.tests, ("c_test",), debug.Choice())
 
-    def test_architectures(self) -> None:
+    def test_kinds_of_dom0(self) -> None:
         for words, names in (
-            (["debug"], ["amd64", "arm64"]),
-            (["debug", "--arch", "both", "a_test"], ["amd64", "arm64"]),
+            (["debug"], ["amd64", "arm64", "amd64 PVH"]),
+            (["debug", "--arch", "both", "a_test"], ["amd64", "arm64", "amd64 PVH"]),
             (["debug", "--arch", "amd64"], ["amd64"]),
             (["debug", "--arch", "arm64"], ["arm64"]),
+            (["debug", "--arch", "amd64", "--pvh"], ["amd64 PVH"]),
+            (["debug", "--pvh"], ["amd64 PVH"]),
         ):
-            machines = xenlab._each_arch(xenlab._parser().parse_args(words))
-            self.assertEqual([item.arch.name for item in machines], names, words)
+            each = xenlab._each_arch(xenlab._parser().parse_args(words))
+            machines = [
+                f"{item.arch.name}{' PVH' if item.pvh else ''}"
+                for item in debug.machines(each)
+            ]
+            self.assertEqual(machines, names, words)
 
     def test_options_of_the_kernel(self) -> None:
         pv = machine.Options(append="quiet")
