@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <xentoolcore.h>
 
 #define NOT_HELD_BY_STOCK \
@@ -973,14 +972,6 @@ static int sleep_in_epoll(struct sleeper *sleeper)
 		ret = epoll_wait(epoll, &event, 1, 0);
 	close(epoll);
 	return ret;
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 /* Who is not woken finds at the limit what there is. */
