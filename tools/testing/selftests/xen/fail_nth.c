@@ -295,7 +295,7 @@ static void untyped(void)
 static void untyped_large(void)
 {
 	untyped();
-	memory->buf.size = 128;
+	memory->buf.size = 200;
 }
 
 static void typed(void)
@@ -674,7 +674,7 @@ FIXTURE_VARIANT_ADD(fail_nth, dm_op_large) {
 		.prepare = untyped_large,
 		.cmd = IOCTL_PRIVCMD_DM_OP,
 		.or_result = -ENOSYS,
-		.allocations = 2,
+		.allocations = 1,
 		.copies = 2,
 	},
 };
