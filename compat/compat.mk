@@ -11,6 +11,7 @@ compat-flags := \
 	$(call compat-lacks,FREE_KVFREE,DEFINE_FREE.kvfree\>,linux/slab.h) \
 	$(call compat-lacks,KMALLOC_OBJ,define kmalloc_obj\>,linux/slab.h) \
 	$(call compat-lacks,VM_FLAGS_SET,\<vm_flags_set\>,linux/mm.h) \
+	$(call compat-lacks,VMA_IS_SHARED_MAYWRITE,\<vma_is_shared_maywrite\>,linux/mm.h) \
 	$(call compat-lacks,ZAP_SPECIAL_VMA_RANGE,\<zap_special_vma_range\>,linux/mm.h) \
 	$(call compat-lacks,MM_GET_UNMAPPED_AREA,\<mm_get_unmapped_area\>,linux/sched/mm.h) \
 	$(call compat-lacks,MM_GET_UNMAPPED_AREA_OF_FILE,\<mm_get_unmapped_area.struct file\>,linux/sched/mm.h) \

@@ -17,6 +17,14 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flag
 }
 #endif
 
+/* Of these kernels a mapping's VM_MAYWRITE has no part in what is counted. */
+#ifdef COMPAT_NO_VMA_IS_SHARED_MAYWRITE
+static inline bool vma_is_shared_maywrite(const struct vm_area_struct *vma)
+{
+	return false;
+}
+#endif
+
 #ifdef COMPAT_NO_ZAP_SPECIAL_VMA_RANGE
 #define zap_special_vma_range zap_vma_ptes
 #endif

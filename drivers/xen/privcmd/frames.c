@@ -11,6 +11,7 @@
  */
 
 #include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -216,6 +217,17 @@ static int xlate_step(struct privcmd_insert *req, struct vm_area_struct *vma, un
 	return err;
 }
 
+/*
+ * Not even by mprotect().  The kernel counts a file's mappings that could be written,
+ * and looks at the flags again when one ends.
+ */
+static void never_write(struct vm_area_struct *vma)
+{
+	if (vma_is_shared_maywrite(vma))
+		mapping_unmap_writable(vma->vm_file->f_mapping);
+	vm_flags_clear(vma, VM_MAYWRITE);
+}
+
 /* The mapping that a request is for, if it can go there. */
 static struct vm_area_struct *begin(struct privcmd_insert *req)
 {
@@ -240,7 +252,7 @@ static struct vm_area_struct *begin(struct privcmd_insert *req)
 		return ERR_CAST(mapping);
 
 	if (req->read_only)
-		vm_flags_clear(vma, VM_MAYWRITE);
+		never_write(vma);
 
 	/* An owner that is shared is never written to. */
 	if (!req->last)

@@ -7,6 +7,8 @@
 #include "eventfd.h"
 #include "race.h"
 
+#include <sys/mount.h>
+
 #define NO_LIMITS	"the stock driver answers ENOTTY to IOCTL_PRIVCMD_LIMIT"
 
 /* The bits of a mask of operations, and those of a mask of resources. */
@@ -1566,6 +1568,89 @@ TEST_F(reading, does_not_stop)
 	EXPECT_EQ(0, limit_commands(self->fd, ~0ULL));
 	EXPECT_EQ(-EPERM, variant->fill(self->fd, self->target.dom, self->map));
 	EXPECT_TRUE(is_empty(self->map, PAGES));
+}
+
+/* ---- What the kernel counts ---- */
+
+#define TRACING	"/sys/kernel/tracing/"
+#define PROBE	"limit_test"
+#define EVENT	"p:" PROBE " security_mmap_file n=file->f_mapping->i_mmap_writable.counter\n"
+
+/* Answers with 0, or with a negative errno. */
+static int write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	int ret = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
+
+	close(fd);
+	return ret;
+}
+
+/* The kernel's mmap() writes the count into its trace; Linux 6.6 or newer. */
+static bool start_tracing(void)
+{
+	mount("tracefs", TRACING, "tracefs", 0, NULL);
+	return !write_to(TRACING "kprobe_events", EVENT) &&
+	       !write_to(TRACING "events/kprobes/" PROBE "/enable", "1");
+}
+
+static void stop_tracing(void)
+{
+	write_to(TRACING "events/kprobes/" PROBE "/enable", "0");
+	write_to(TRACING "kprobe_events", "-:" PROBE "\n");
+}
+
+/* Of all mappings of the device, those that could be written; or a negative errno. */
+static int count_of_the_writable(int fd)
+{
+	char mine[32], line[512];
+	int count = -ENOENT;
+	char *map, *at;
+	FILE *trace;
+
+	map = map_file(fd, 1);
+	trace = fopen(TRACING "trace", "r");
+	snprintf(mine, sizeof(mine), "-%d ", gettid());
+	while (trace && fgets(line, sizeof(line), trace)) {
+		at = strstr(line, " n=");
+		if (strstr(line, mine) && at)
+			/* mmap() of no file has no count. */
+			sscanf(at, " n=%d", &count);
+	}
+	if (trace)
+		fclose(trace);
+	return map && !munmap(map, PAGE) ? count : -EINVAL;
+}
+
+/*
+ * Of a count that only ever grows the kernel would refuse all that map the device, in
+ * the end.
+ */
+TEST_F(reading, leaves_the_devices_other_mappings_alone)
+{
+	static const int kinds[] = { MAP_SHARED, MAP_PRIVATE };
+	int before;
+
+	if (!start_tracing()) {
+		TH_LOG("this kernel does not show what it counts");
+		return;
+	}
+	before = count_of_the_writable(self->fd);
+	for (int i = 0; i < 8; i++) {
+		char *map = map_file_as(self->fd, PAGES, PROT_READ, kinds[i % 2]);
+
+		/* Twice, of which the second finds it used. */
+		EXPECT_EQ(0, variant->fill(self->fd, self->target.dom, map));
+		EXPECT_GT(0, variant->fill(self->fd, self->target.dom, map));
+		/* One of which nothing can be mapped. */
+		EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+		map = map_file_as(self->fd, PAGES, PROT_READ, kinds[i % 2]);
+		variant->fill(self->fd, NO_SUCH_DOMAIN, map);
+		EXPECT_EQ(0, munmap(map, PAGES * PAGE));
+	}
+	EXPECT_LE(0, before);
+	EXPECT_EQ(before, count_of_the_writable(self->fd));
+	stop_tracing();
 }
 
 TEST_HARNESS_MAIN

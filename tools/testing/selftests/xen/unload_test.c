@@ -87,6 +87,25 @@ TEST_F(unload, waits_for_a_mapping)
 	EXPECT_EQ(0, unload_module(MODULE));
 }
 
+/* The last file is closed while the kernel would look at its domain again in a second. */
+TEST_F(unload, ends_what_goes_on_by_itself)
+{
+	int fd = privcmd_open(), dom;
+
+	if (self->needed)
+		SKIP(close(fd); return, "%s", self->needed);
+	ASSERT_LE(0, fd);
+	dom = domain_create(DOMAIN_PVH, 1);
+	ASSERT_LT(0, dom);
+	ASSERT_EQ(0, restrict_to(fd, dom));
+	close(fd);
+	ASSERT_EQ(0, unload_module(MODULE));
+	sleep(3);
+	EXPECT_TRUE(load_modules());
+	EXPECT_EQ(0, domain_destroy(dom));
+	EXPECT_TRUE(domain_is_gone(dom));
+}
+
 static bool says_more(FILE *output)
 {
 	int rings;
