@@ -140,7 +140,7 @@ struct xen_dm_domain *xen_dm_domain_get(domid_t domid)
 	if (domid >= DOMID_FIRST_RESERVED)
 		return ERR_PTR(-ESRCH);
 
-	domain = kzalloc_obj(*domain, GFP_KERNEL_ACCOUNT);
+	domain = kzalloc(sizeof(*domain), GFP_KERNEL_ACCOUNT);
 	if (!domain)
 		return ERR_PTR(-ENOMEM);
 

@@ -59,27 +59,29 @@ static void start_asking(void)
 	queue_delayed_work(system_long_wq, &asking, round_jiffies_relative(HZ));
 }
 
-/* A domid of a domain that is not held and has died means another one by now. */
-static bool is_it(const struct privcmd_domain *domain, domid_t domid)
+/* The domid of one that was not held and has died means another one by now. */
+static struct privcmd_domain *find(domid_t domid)
 {
-	return domain->domid == domid && (domain->held || !domain->gone);
+	struct privcmd_domain *domain;
+
+	list_for_each_entry(domain, &domains, list)
+		if (domain->domid == domid && (domain->held || !domain->gone))
+			return domain;
+
+	return NULL;
 }
 
 static struct privcmd_domain *get(domid_t domid)
 {
-	struct privcmd_domain *domain, *found = NULL;
+	struct privcmd_domain *domain;
 
 	mutex_lock(&domains_lock);
-	list_for_each_entry(domain, &domains, list) {
-		if (is_it(domain, domid)) {
-			domain->users++;
-			found = domain;
-			break;
-		}
-	}
+	domain = find(domid);
+	if (domain)
+		domain->users++;
 	mutex_unlock(&domains_lock);
 
-	return found;
+	return domain;
 }
 
 static void destroy(struct privcmd_domain *domain)
@@ -180,7 +182,7 @@ void privcmd_domain_ask(domid_t domid)
  * Why a domain that cannot be held cannot be bound; 0 if it can all the same.  A guest
  * can spoil what it is held by, but must not thereby get a file that is not.
  */
-static int refusal(domid_t domid, int err)
+static int why_not_bound(domid_t domid, int err)
 {
 	switch (err) {
 	case -EPERM:
@@ -206,7 +208,7 @@ static struct privcmd_domain *create(domid_t domid, bool kept)
 
 	domain->held = xen_dm_domain_get(domid);
 	if (IS_ERR(domain->held)) {
-		err = refusal(domid, PTR_ERR(domain->held));
+		err = why_not_bound(domid, PTR_ERR(domain->held));
 		domain->held = NULL;
 	}
 	if (err && !(kept && err != -ESRCH)) {
@@ -220,18 +222,31 @@ static struct privcmd_domain *create(domid_t domid, bool kept)
 	return domain;
 }
 
-/* Gives a file that has none its domid, and leaves the flags that are not about that. */
+/* 0 if a file with this domid is bound to nothing. */
+static int is_bound(int bound, domid_t domid)
+{
+	if (bound & PRIVCMD_PENDING || (domid_t)bound == DOMID_INVALID)
+		return 0;
+
+	return (domid_t)bound == domid ? -EALREADY : -EINVAL;
+}
+
+/* Gives a file its domid, and leaves the flags that are not about that. */
 static int claim(struct privcmd_file *file, int domid)
 {
 	int old = atomic_read(&file->domid);
-	int new;
+	int new, err;
 
 	do {
-		if (!(old & PRIVCMD_PENDING) && (domid_t)old != DOMID_INVALID)
-			return (domid_t)old == (domid_t)domid ? -EALREADY : -EINVAL;
+		err = is_bound(old, domid);
+		if (err)
+			return err;
 		new = (old & ~(PRIVCMD_PENDING | U16_MAX)) | domid;
 	} while (!atomic_try_cmpxchg(&file->domid, &old, new));
 
+	/* Who waits may have begun before. */
+	if (new & PRIVCMD_GONE)
+		wake_up_poll(&file->wait, EPOLLHUP);
 	return 0;
 }
 
@@ -257,10 +272,8 @@ static struct privcmd_domain *list_it(struct privcmd_domain *fresh)
 	struct privcmd_domain *domain;
 
 	mutex_lock(&domains_lock);
-	list_for_each_entry(domain, &domains, list)
-		if (is_it(domain, fresh->domid))
-			break;
-	if (list_entry_is_head(domain, &domains, list)) {
+	domain = find(fresh->domid);
+	if (!domain) {
 		list_add(&fresh->list, &domains);
 		domain = fresh;
 	}
@@ -288,6 +301,9 @@ static int bind(struct privcmd_file *file, domid_t domid, bool kept)
 	struct privcmd_domain *domain;
 	int err;
 
+	err = is_bound(atomic_read(&file->domid), domid);
+	if (err)
+		return err;
 	if (domid == DOMID_IDLE)
 		return claim(file, DOMID_IDLE);
 

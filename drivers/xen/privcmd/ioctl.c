@@ -84,20 +84,10 @@ struct privcmd_command {
 	case _size:								\
 		return copy_from_user(arg, uarg, _size) ? -EFAULT : 0
 
-/* The kernel looks where a copy goes whose size is no constant. */
-static noinline int copy_in_large(union privcmd_arg *arg, const void __user *uarg, size_t size)
-{
-	switch (size) {
-	COPY_IN(sizeof(struct privcmd_hypercall));
-	COPY_IN(sizeof(struct privcmd_mmap_resource));
-	COPY_IN(sizeof(struct privcmd_limit));
-	COPY_IN(sizeof(struct privcmd_dm_op));
-	default:
-		return copy_from_user(arg, uarg, size) ? -EFAULT : 0;
-	}
-}
-
-/* Sizes that the processor reads at once take less than a copy. */
+/*
+ * Sizes that the processor reads at once take less than a copy; and where a copy's size
+ * is no constant the kernel looks where it goes.
+ */
 static __always_inline int copy_in(union privcmd_arg *arg, const void __user *uarg, size_t size)
 {
 	switch (size) {
@@ -105,8 +95,12 @@ static __always_inline int copy_in(union privcmd_arg *arg, const void __user *ua
 		return get_user(*(u16 *)arg, (const u16 __user *)uarg);
 	case sizeof(u64):
 		return get_user(*(u64 *)arg, (const u64 __user *)uarg);
+	COPY_IN(sizeof(struct privcmd_hypercall));
+	COPY_IN(sizeof(struct privcmd_mmap_resource));
+	COPY_IN(sizeof(struct privcmd_limit));
+	COPY_IN(sizeof(struct privcmd_dm_op));
 	default:
-		return copy_in_large(arg, uarg, size);
+		return copy_from_user(arg, uarg, size) ? -EFAULT : 0;
 	}
 }
 

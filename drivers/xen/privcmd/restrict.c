@@ -137,6 +137,7 @@ static int settle(struct privcmd_file *file)
 	if (wait_event_killable(initial_domid_known, READ_ONCE(initial_domid) >= 0))
 		return -EINTR;
 
+	/* Another thread may have been first. */
 	return bind_target(file, READ_ONCE(initial_domid));
 }
 
@@ -186,8 +187,6 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 	err = settle(file);
 	if (err)
 		return err;
-	if (privcmd_restricted(file))
-		return privcmd_domid(file) == domid ? 0 : -EINVAL;
 
 	return privcmd_domain_bind(file, domid, false);
 }

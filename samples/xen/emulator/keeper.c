@@ -5,9 +5,11 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,8 @@ struct keeper {
 	ioservid_t id;
 	xendevicemodel_handle *dmod;
 	xenforeignmemory_handle *fmem;
+	/* A file that ends with the domain, and one that is readable after a signal. */
+	int privcmd, signals;
 };
 
 static const char *reason(int err)
@@ -112,28 +116,65 @@ static bool enable_server(const struct keeper *keeper)
 	return true;
 }
 
-/*
- * Ends when the worker has.  The worker is told to by closing the pipe: when
- * somebody asks for it, or when the domain is gone, with which its ioreq servers
- * go.  (IOCTL_PRIVCMD_DM_NR_VCPUS cannot tell: as long as the worker maps pages
- * of the domain, Xen keeps it and answers.)
- */
-static enum exit_status watch(const struct keeper *keeper, pid_t worker, int pipe)
+static sigset_t awaited_signals(void)
 {
-	const struct timespec interval = { .tv_sec = 1 };
-	bool told = false;
-	int status, signal;
 	sigset_t signals;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	return signals;
+}
+
+/* The kernel's own driver does not: it calls a file readable at any time. */
+static bool driver_tells_of_death(const struct keeper *keeper)
+{
+	struct pollfd file = { .fd = keeper->privcmd, .events = POLLIN };
+	const struct timespec at_once = {};
+
+	return !(ppoll(&file, 1, &at_once, NULL) && file.revents & POLLIN);
+}
+
+/* Waits for a signal, whose number it answers with, or for the domain's death: 0. */
+static int wait_for_signal_or_death(const struct keeper *keeper, bool told,
+				    bool driver_tells)
+{
+	struct pollfd files[] = {
+		{ .fd = keeper->signals, .events = POLLIN },
+		/* It stays so for ever: only the worker's end is left to wait for. */
+		{ .fd = told ? -1 : keeper->privcmd },
+	};
+	const struct timespec second = { .tv_sec = 1 }, at_once = {};
+	sigset_t signals = awaited_signals();
+	int signal;
+
+	do {
+		ppoll(files, 2, driver_tells ? NULL : &second, NULL);
+		signal = sigtimedwait(&signals, NULL, &at_once);
+		if (signal > 0)
+			return signal;
+	} while (driver_tells ? !(files[1].revents & POLLHUP) :
+				!told && server_exists(keeper));
+	return 0;
+}
+
+/*
+ * Ends when the worker has.  The worker is told to by closing the pipe: when
+ * somebody asks for it, or when the domain is gone, with which its ioreq servers
+ * go.
+ */
+static enum exit_status watch(const struct keeper *keeper, pid_t worker, int pipe)
+{
+	bool driver_tells = driver_tells_of_death(keeper);
+	bool told = false;
+	int status, signal;
+
 	while (waitpid(worker, &status, WNOHANG) != worker) {
-		signal = sigtimedwait(&signals, NULL, &interval);
-		if (told)
+		signal = wait_for_signal_or_death(keeper, told, driver_tells);
+		if (told || signal == SIGCHLD)
 			continue;
-		if (signal == SIGINT || signal == SIGTERM) {
+		if (signal) {
 			/*
 			 * From here on no new requests come.  The worker
 			 * answers those that are there, since a vCPU that waits
@@ -142,12 +183,9 @@ static enum exit_status watch(const struct keeper *keeper, pid_t worker, int pip
 			xendevicemodel_set_ioreq_server_state(keeper->dmod,
 							      keeper->dom,
 							      keeper->id, 0);
-			told = true;
-		} else if (!server_exists(keeper)) {
-			told = true;
 		}
-		if (told)
-			close(pipe);
+		close(pipe);
+		told = true;
 	}
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
@@ -159,8 +197,13 @@ static enum exit_status watch(const struct keeper *keeper, pid_t worker, int pip
 enum exit_status keeper(const struct options *options, pid_t worker, int pipe)
 {
 	struct keeper keeper = { .options = options, .dom = options->dom };
+	sigset_t signals = awaited_signals();
 	enum exit_status status = NOT_STARTED;
 
+	keeper.signals = signalfd(-1, &signals, SFD_CLOEXEC);
+	if (keeper.signals < 0)
+		fail(NOT_STARTED, "cannot wait for signals: %s", strerror(errno));
+	keeper.privcmd = sandbox_open_privcmd(options->dom);
 	keeper.dmod = xendevicemodel_open(NULL, 0);
 	keeper.fmem = xenforeignmemory_open(NULL, 0);
 	if (!keeper.dmod || !keeper.fmem)

@@ -121,6 +121,7 @@ void sandbox_filter_keeper(void)
 		MMAP,
 		CALL(munmap),
 		CALL(brk),
+		CALL(ppoll),
 		CALL(rt_sigtimedwait),
 		CALL(wait4),
 		CALL(close),

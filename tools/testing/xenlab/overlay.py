@@ -270,7 +270,7 @@ def make(kernel: Path) -> edit.Tree:
         tree.remove(name)
     for name, text in files().items():
         tree.put(name, text)
-    add_operations(tree, r"/\* Those that raise or lower")
+    add_operations(tree, r"/\* XEN_DMOP_track_dirty_vram")
     _main(tree)
     _compat(tree)
     _kconfig(tree)

@@ -14,6 +14,8 @@ from failure import Failure, Status
 COCCI = Path(__file__).resolve().parent / "cocci"
 UAPI = "include/uapi/xen/privcmd.h"
 DRIVER = "drivers/xen/privcmd.c"
+FUNCTION = "drivers/xen/dm-op.c"
+HEADER = "include/xen/dm-op.h"
 LIBRARY = "tools/libs/devicemodel"
 
 # What is in each file once when all rules of its semantic patch have matched: spatch
@@ -109,8 +111,9 @@ def kernel(path: Path) -> edit.Tree:
     tree = edit.kernel(path)
     _add_command(tree, UAPI)
     spatch(tree, COCCI / "privcmd.cocci", DRIVER, ADDED[DRIVER])
-    for name in ("drivers/xen/dm-op.c", "include/xen/dm-op.h"):
-        tree.put(name, overlay.ours(name))
+    tree.put(FUNCTION, overlay.ours(FUNCTION))
+    # The rest is not for the command.
+    tree.put(HEADER, re.sub(r"^struct .*?(?=^#endif)", "", overlay.ours(HEADER), flags=re.M | re.S))
     overlay.add_operations(tree, r"/\*\n \* XEN_DMOP_nr_vcpus")
     ours = overlay.kconfig_entries(overlay.ours("Kconfig"))
     tree.sub(

@@ -2,7 +2,8 @@
 /*
  * xen_dm_nr_vcpus(), which other parts of the kernel call.  The test module
  * does that in each context that they may: its parameter "ask" takes a domain,
- * and "answer" then has a line for each context.
+ * and "answer" then has a line for each context.  Its parameter "hold" takes a domain
+ * for xen_dm_domain_get(), and -1 for xen_dm_domain_put().
  */
 
 #include "common.h"
@@ -145,6 +146,88 @@ TEST_F(context, answers_for_a_pv_domain)
 	EXPECT_EQ(-EINVAL, ask_in_context(variant->name, pv));
 	EXPECT_EQ(0, domain_destroy(pv));
 	EXPECT_EQ(-ESRCH, ask_in_context(variant->name, pv));
+}
+
+FIXTURE(hold)
+{
+	int dom;
+};
+
+FIXTURE_SETUP(hold)
+{
+	if (on_stock_driver())
+		SKIP(return, "xen-dm-op.ko is not there with the stock driver");
+	self->dom = domain_create(DOMAIN_HVM, 3);
+	ASSERT_LT(0, self->dom);
+	ASSERT_EQ(0, load_module());
+}
+
+FIXTURE_TEARDOWN(hold)
+{
+	if (self->dom <= 0)
+		return;
+	if (domain_nr_vcpus(self->dom) > 0)
+		EXPECT_EQ(0, domain_destroy(self->dom));
+	EXPECT_EQ(0, syscall(SYS_delete_module, MODULE, O_NONBLOCK));
+}
+
+/* Answers with 0 or a negative errno. */
+static int hold(int dom)
+{
+	FILE *file = fopen(PARAMETERS "hold", "w");
+
+	if (!file)
+		return -errno;
+	fprintf(file, "%d\n", dom);
+	return fclose(file) ? -errno : 0;
+}
+
+/* Xen lets go of what is left of a domain some time after the last user did. */
+static bool is_soon_gone(domid_t dom)
+{
+	for (int ms = 0; domain_exists(dom) && ms < 20000; ms += 10)
+		usleep(10000);
+	return !domain_exists(dom);
+}
+
+TEST_F(hold, keeps_the_number_of_a_domain_that_died)
+{
+	ASSERT_EQ(0, hold(self->dom));
+	ASSERT_EQ(0, domain_destroy(self->dom));
+	/* Xen lets go of others at once. */
+	sleep(1);
+	EXPECT_TRUE(domain_exists(self->dom));
+	EXPECT_EQ(by_nr_vcpus(3), ask_in_context("process", self->dom));
+
+	ASSERT_EQ(0, hold(-1));
+	EXPECT_TRUE(is_soon_gone(self->dom));
+	EXPECT_EQ(by_nr_vcpus(-ESRCH), ask_in_context("process", self->dom));
+}
+
+TEST_F(hold, of_two_takes_both_to_let_go)
+{
+	int fd = privcmd_open();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, restrict_to(fd, self->dom));
+	ASSERT_EQ(0, hold(self->dom));
+	ASSERT_EQ(0, domain_destroy(self->dom));
+	close(fd);
+	sleep(1);
+	EXPECT_TRUE(domain_exists(self->dom));
+	ASSERT_EQ(0, hold(-1));
+	EXPECT_TRUE(is_soon_gone(self->dom));
+}
+
+TEST_F(hold, is_refused_for_what_is_no_other_domain)
+{
+	EXPECT_EQ(-EPERM, hold(0));
+	EXPECT_EQ(-ESRCH, hold(NO_SUCH_DOMAIN));
+	for (domid_t dom = DOMID_FIRST_RESERVED; dom <= DOMID_IDLE; dom++) {
+		EXPECT_EQ(-ESRCH, hold(dom)) {
+			TH_LOG("domain %#x", dom);
+		}
+	}
 }
 
 TEST_HARNESS_MAIN

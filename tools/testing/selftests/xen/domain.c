@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 #include <xen/features.h>
+#include <xencall.h>
 #include <xenctrl.h>
 #include <xen/hvm/params.h>
 #include <xendevicemodel.h>
 
 #include "domain.h"
 
-#define MAX_DOMAINS 64
+#define MAX_DOMAINS 1100
 
 /* 0 (that is dom0) marks a free entry. */
 static domid_t *alive;
@@ -151,6 +152,12 @@ static void prepare_memory(xc_interface *xch, domid_t domid)
 
 int domain_create(enum domain_type type, unsigned int vcpus)
 {
+	/* Xen chooses. */
+	return domain_create_as(type, vcpus, 0);
+}
+
+int domain_create_as(enum domain_type type, unsigned int vcpus, domid_t wanted)
+{
 	struct xen_domctl_createdomain config = {
 		.max_vcpus = vcpus,
 		.max_evtchn_port = -1,
@@ -160,7 +167,7 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
 #endif
 	};
-	unsigned int domid = 0;
+	unsigned int domid = wanted;
 	xc_interface *xch;
 	int err = 0;
 
@@ -172,7 +179,8 @@ int domain_create(enum domain_type type, unsigned int vcpus)
 		err = -errno;
 	else
 		replace(0, domid);
-	vcpus_of[domid] = vcpus;
+	if (!err)
+		vcpus_of[domid] = vcpus;
 	xc_interface_close(xch);
 	return err ?: (int)domid;
 }
@@ -283,6 +291,45 @@ int domain_destroy(domid_t domid)
 	else
 		replace(domid, 0);
 	xc_interface_close(xch);
+	return err;
+}
+
+static int multicall(xencall_handle *xcall, const struct xen_domctl *op)
+{
+	struct xen_domctl *domctl = xencall_alloc_buffer(xcall, sizeof(*domctl));
+	struct multicall_entry *call = xencall_alloc_buffer(xcall, sizeof(*call));
+	int err = -ENOMEM;
+
+	if (domctl && call) {
+		*domctl = *op;
+		*call = (struct multicall_entry) {
+			.op = __HYPERVISOR_domctl,
+			.args = { (uintptr_t)domctl },
+		};
+		err = xencall2(xcall, __HYPERVISOR_multicall, (uintptr_t)call, 1) ?
+			-errno : (int)call->result;
+	}
+	xencall_free_buffer(xcall, call);
+	xencall_free_buffer(xcall, domctl);
+	return err;
+}
+
+int domain_destroy_by_multicall(domid_t domid)
+{
+	const struct xen_domctl op = {
+		.cmd = XEN_DOMCTL_destroydomain,
+		.interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+		.domain = domid,
+	};
+	xencall_handle *xcall = xencall_open(NULL, 0);
+	int err;
+
+	if (!xcall)
+		return -errno;
+	err = multicall(xcall, &op);
+	if (!err)
+		replace(domid, 0);
+	xencall_close(xcall);
 	return err;
 }
 

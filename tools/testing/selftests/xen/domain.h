@@ -45,6 +45,9 @@ bool domain_can_be(enum domain_type type);
 /* Answers with the domid, or with a negative errno. */
 int domain_create(enum domain_type type, unsigned int vcpus);
 
+/* The same with a domid of the caller's choice, which another domain may have: -EEXIST. */
+int domain_create_as(enum domain_type type, unsigned int vcpus, domid_t domid);
+
 /*
  * Gives a domain memory.  Answers with 0 or with a negative errno, and with the
  * number of each frame: 0 and up, but for a PV domain it is the machine's.
@@ -68,6 +71,9 @@ bool domain_exists(domid_t domid);
 
 /* Answers with 0, or with a negative errno. */
 int domain_destroy(domid_t domid);
+
+/* The same in a way in which the kernel does not see what is asked of Xen. */
+int domain_destroy_by_multicall(domid_t domid);
 
 /* Answers like nr_vcpus(), by way of libxendevicemodel. */
 int library_nr_vcpus(domid_t domid);

@@ -28,16 +28,13 @@ static inline const char *path_beside_program(const char *name)
 	return path;
 }
 
-/* A line of /proc/PID/status, without its name. */
-static inline const char *proc_status(pid_t pid, const char *name)
+/* A line of a file with a name for each, without the name; "" if there is none. */
+static inline const char *proc_line(const char *path, const char *name)
 {
 	static char line[256];
-	char path[64];
 	size_t len = strlen(name);
-	FILE *file;
+	FILE *file = fopen(path, "r");
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "r");
 	if (!file)
 		return "";
 	while (fgets(line, sizeof(line), file)) {
@@ -49,6 +46,15 @@ static inline const char *proc_status(pid_t pid, const char *name)
 	}
 	fclose(file);
 	return "";
+}
+
+/* Of /proc/PID/status. */
+static inline const char *proc_status(pid_t pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return proc_line(path, name);
 }
 
 /* What a link below /proc/PID says, such as fd/0; "" if there is none. */

@@ -51,6 +51,7 @@ union argument {
 	struct privcmd_irqfd irqfd;
 	struct privcmd_ioeventfd ioeventfd;
 	struct privcmd_pcidev_get_gsi gsi;
+	struct privcmd_limit limit;
 	domid_t restrict_to;
 };
 
@@ -158,6 +159,47 @@ static inline int hypercall_xen_version(int fd)
 static inline int restrict_to(int fd, domid_t dom)
 {
 	return request(fd, IOCTL_PRIVCMD_RESTRICT, &dom);
+}
+
+/* What is not named in a limit goes. */
+static inline int limit_file(int fd, struct privcmd_limit limit)
+{
+	struct privcmd_limit before = limit;
+	int ret = request(fd, IOCTL_PRIVCMD_LIMIT, &limit);
+
+	return memcmp(&before, &limit, sizeof(limit)) ? memory_changed("LIMIT") : ret;
+}
+
+/* The bit of a command. */
+#define COMMAND(cmd) (1ULL << _IOC_NR(cmd))
+
+static inline int limit_commands(int fd, __u64 commands)
+{
+	return limit_file(fd, (struct privcmd_limit) {
+		.commands = commands, .dm_ops = ~0ULL, .resources = ~0U,
+	});
+}
+
+static inline int limit_dm_ops(int fd, __u64 dm_ops)
+{
+	return limit_file(fd, (struct privcmd_limit) {
+		.commands = ~0ULL, .dm_ops = dm_ops, .resources = ~0U,
+	});
+}
+
+static inline int limit_resources(int fd, __u32 resources)
+{
+	return limit_file(fd, (struct privcmd_limit) {
+		.commands = ~0ULL, .dm_ops = ~0ULL, .resources = resources,
+	});
+}
+
+static inline int limit_to_reading(int fd)
+{
+	return limit_file(fd, (struct privcmd_limit) {
+		.commands = ~0ULL, .dm_ops = ~0ULL, .resources = ~0U,
+		.flags = PRIVCMD_LIMIT_READ_ONLY,
+	});
 }
 
 #endif /* SELFTESTS_XEN_REQUESTS_H */

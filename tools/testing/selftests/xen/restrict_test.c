@@ -5,10 +5,9 @@
  */
 
 #include "mapping.h"
+#include "race.h"
+#include "rights.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/socket.h>
 #include <xendevicemodel.h>
 #include <xentoolcore.h>
 
@@ -300,45 +299,14 @@ TEST_F(restriction, is_shared_by_children)
 	EXPECT_EQ(0, status);
 }
 
-/* Answers with the file as the recipient gets it. */
-static int pass_over_socket(int fd)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(fd))];
-		struct cmsghdr align;
-	} control = {};
-	char byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	int sockets[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets))
-		return -errno;
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	fd = -EIO;
-	if (sendmsg(sockets[0], &msg, 0) == 1 &&
-	    recvmsg(sockets[1], &msg, 0) == 1)
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	close(sockets[0]);
-	close(sockets[1]);
-	return fd;
-}
-
 TEST_F(restriction, is_shared_over_a_socket)
 {
-	int passed;
+	int sockets[2], passed;
 
 	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
-	passed = pass_over_socket(self->fd);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets));
+	ASSERT_EQ(0, send_descriptors(sockets[0], &self->fd, 1));
+	passed = receive_descriptor(sockets[1]);
 	ASSERT_LT(self->fd, passed);
 	ASSERT_EQ(0, close(self->fd));
 	self->fd = passed;
@@ -382,8 +350,6 @@ TEST_F(restriction, by_the_library)
 
 /* What the two threads of a race share. */
 static struct {
-	atomic_uint arrivals;
-	atomic_uint passages;
 	atomic_uint restricted;
 	atomic_bool stop;
 	int fds[FILES];
@@ -412,28 +378,6 @@ static void close_files(void)
 {
 	for (size_t i = 0; i < FILES; i++)
 		close(race.fds[i]);
-}
-
-/* Lets both threads go on at the same instant. */
-static void meet(void)
-{
-	unsigned int passages = atomic_load(&race.passages);
-
-	if (atomic_fetch_add(&race.arrivals, 1) % 2) {
-		atomic_fetch_add(&race.passages, 1);
-		return;
-	}
-	/* With a CPU for each there is no need to sleep. */
-	for (unsigned int i = 1; atomic_load(&race.passages) == passages; i++)
-		if (i % 100000 == 0)
-			usleep(1);
-}
-
-/* Varies who is first after they met, and by how little. */
-static void dawdle(unsigned int steps)
-{
-	while (steps--)
-		atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void *restrict_to_other(void *unused)

@@ -5,15 +5,20 @@
  * "answer" gives a line for each: context, return value, and what the variable
  * for the answer holds afterwards, which was UNTOUCHED before.
  *
+ * Writing a domid to "hold" holds the domain, as a backend does as long as it uses the
+ * domid, in place of the one that was held before; writing -1 lets go of that.
+ *
  * Reading "ticks" gives what TICKS_CALLS bare hypercalls for the last domain take
  * together, by the counter that user space reads too: the least that any way to
  * ask can cost.
  */
 
 #include <linux/completion.h>
+#include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kstrtox.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
@@ -111,6 +116,39 @@ static int answer_get(char *text, const struct kernel_param *kp)
 	return len;
 }
 
+static struct xen_dm_domain *held;
+static DEFINE_MUTEX(hold_mutex);
+
+static void hold(struct xen_dm_domain *domain)
+{
+	mutex_lock(&hold_mutex);
+	swap(held, domain);
+	mutex_unlock(&hold_mutex);
+
+	if (domain)
+		xen_dm_domain_put(domain);
+}
+
+static int hold_set(const char *text, const struct kernel_param *kp)
+{
+	struct xen_dm_domain *domain = NULL;
+	int err, domid;
+
+	err = kstrtoint(text, 0, &domid);
+	if (err)
+		return err;
+	if (domid > U16_MAX)
+		return -EINVAL;
+
+	if (domid >= 0)
+		domain = xen_dm_domain_get(domid);
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+
+	hold(domain);
+	return 0;
+}
+
 static int ticks_get(char *text, const struct kernel_param *kp)
 {
 	struct xen_dm_op op = { .op = XEN_DMOP_nr_vcpus };
@@ -133,12 +171,15 @@ static int ticks_get(char *text, const struct kernel_param *kp)
 
 static const struct kernel_param_ops ask_ops = { .set = ask_set };
 static const struct kernel_param_ops answer_ops = { .get = answer_get };
+static const struct kernel_param_ops hold_ops = { .set = hold_set };
 static const struct kernel_param_ops ticks_ops = { .get = ticks_get };
 
 module_param_cb(ask, &ask_ops, NULL, 0200);
 MODULE_PARM_DESC(ask, "Domain to ask about");
 module_param_cb(answer, &answer_ops, NULL, 0400);
 MODULE_PARM_DESC(answer, "What the last calls returned");
+module_param_cb(hold, &hold_ops, NULL, 0200);
+MODULE_PARM_DESC(hold, "Domain to hold, or -1");
 module_param_cb(ticks, &ticks_ops, NULL, 0400);
 MODULE_PARM_DESC(ticks, "What bare hypercalls take");
 
@@ -151,10 +192,11 @@ static void __exit test_exit(void)
 {
 	tasklet_kill(&softirq_tasklet);
 	irq_work_sync(&hardirq_work);
+	hold(NULL);
 }
 
 module_init(test_init);
 module_exit(test_exit);
 
-MODULE_DESCRIPTION("Test of xen_dm_nr_vcpus()");
+MODULE_DESCRIPTION("Test of xen_dm_nr_vcpus() and xen_dm_domain_get()");
 MODULE_LICENSE("GPL");
