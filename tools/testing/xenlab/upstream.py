@@ -3,6 +3,7 @@
 
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import edit
@@ -64,7 +65,9 @@ def tidy(before: str, after: str) -> str:
     return after if "\t" in before else after.expandtabs(4)
 
 
-def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
+def spatch(
+    tree: edit.Tree, semantic_patch: Path, name: str, added: Sequence[str]
+) -> None:
     """Changes a C file by a semantic patch, all of whose rules must match once."""
     with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as scratch:
         file = Path(scratch) / Path(name).name
@@ -78,7 +81,7 @@ def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
             ],
         )
         after = tidy(tree.read(name), file.read_text(encoding="utf-8"))
-    wrong = [f"'{text}'" for text in ADDED[name] if after.count(text) != 1]
+    wrong = [f"'{text}'" for text in added if after.count(text) != 1]
     if wrong:
         raise Failure(
             Status.USAGE,
@@ -107,7 +110,7 @@ def kernel(path: Path) -> edit.Tree:
     """Returns a kernel source tree whose privcmd driver has the command."""
     tree = edit.kernel(path)
     _add_command(tree, UAPI)
-    _spatch(tree, COCCI / "privcmd.cocci", DRIVER)
+    spatch(tree, COCCI / "privcmd.cocci", DRIVER, ADDED[DRIVER])
     tree.put(FUNCTION, overlay.ours(FUNCTION))
     # The rest is not for the command.
     tree.put(HEADER, re.sub(r"^struct .*?(?=^#endif)", "", overlay.ours(HEADER), flags=re.M | re.S))
@@ -134,7 +137,8 @@ def xen(path: Path) -> edit.Tree:
     tree = edit.Tree(path, {f"{LIBRARY}/common.c": no_xen, header: no_xen})
     _add_command(tree, header)
     for name in ("core.c", "common.c", "compat.c"):
-        _spatch(tree, COCCI / "devicemodel.cocci", f"{LIBRARY}/{name}")
+        file = f"{LIBRARY}/{name}"
+        spatch(tree, COCCI / "devicemodel.cocci", file, ADDED[file])
     tree.before(
         f"{LIBRARY}/private.h",
         r"int osdep_xendevicemodel_restrict\(",

@@ -285,6 +285,12 @@ def _overlay(args: argparse.Namespace) -> int:
 def _upstream_patch(args: argparse.Namespace) -> int:
     import upstream  # only this command needs it
 
+    if args.qemu:
+        import upstream_qemu
+
+        tree = upstream_qemu.make(Path(args.qemu).resolve())
+        name = f"upstream-qemu-{tree.read('VERSION').strip()}"
+        return _write_patch(tree, upstream_qemu.MESSAGE, name, args.output)
     if args.xen:
         tree = upstream.xen(Path(args.xen).resolve())
         return _write_patch(tree, upstream.XEN_MESSAGE, "upstream-xen", args.output)
@@ -685,11 +691,13 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "upstream-patch",
         _upstream_patch,
-        "make a patch with the new command alone, for the kernel's driver or Xen's library",
+        "make a patch with the new command alone, for the kernel's driver or Xen's library, "
+        "or one that has QEMU ask by it",
     )
     group = command.add_mutually_exclusive_group(required=True)
     group.add_argument("--kernel", metavar="DIRECTORY", help="a kernel source")
     group.add_argument("--xen", metavar="DIRECTORY", help="a Xen source")
+    group.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source")
     _add_output(command)
 
     command = add(
