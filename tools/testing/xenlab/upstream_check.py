@@ -28,6 +28,8 @@ SCRATCH = host.BUILD / "upstream"
 KERNEL_PARTS = ("Kbuild", "MAINTAINERS", "drivers/xen", "include/uapi/xen", "include/xen")
 XEN_PARTS = ("tools/include", upstream.LIBRARY)
 KERNEL_FILES = ("drivers/xen/privcmd.h", "drivers/xen/privcmd-buf.c")
+# What the tests' module takes beside the command, and the patch leaves out.
+HOLDING = ("drivers/xen/dm-domain.c", "drivers/xen/foreign-frame.h", upstream.HEADER)
 
 # All that is about the new command.
 TESTS = ("compat_test", "dm_nr_vcpus_test", "dm_op_kernel_test", "seccomp_test")
@@ -36,7 +38,7 @@ KBUILD = """\
 export LINUXINCLUDE := $(addprefix -I$(KBUILD_EXTMOD)/,shadow include include/uapi) \\
 		       $(LINUXINCLUDE)
 obj-m := xen-dm-op.o xen-privcmd.o tools/testing/selftests/xen/test_modules/
-xen-dm-op-y := drivers/xen/dm-op.o
+xen-dm-op-y := drivers/xen/dm-op.o drivers/xen/dm-domain.o
 xen-privcmd-y := drivers/xen/privcmd.o drivers/xen/privcmd-buf.o
 """
 # The distribution's xenfs wants the checksums of a driver without this header.
@@ -67,6 +69,8 @@ def kernel_modules(trees: fetch.Trees) -> build.Built:
     upstream.kernel(source).apply(output)
     for name in KERNEL_FILES:
         shutil.copy(source / name, output / name)
+    for name in HOLDING:
+        shutil.copy(host.REPO / name, output / name)
     tests = "tools/testing/selftests/xen/test_modules"
     shutil.copytree(host.REPO / tests, output / tests)
     (output / "Kbuild").write_text(KBUILD, encoding="utf-8")
