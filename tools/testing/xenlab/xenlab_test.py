@@ -754,6 +754,162 @@ void xen_hvm_init_pc(unsigned int max_cpus)
         self.put({upstream_qemu.X86: "xendevicemodel_nr_vcpus(xen_dmod, xen_domid, &n)"})
         self.refused(upstream_qemu.make, "asks Xen already: see its hw/i386/xen/xen-hvm.c")
 
+    # Only what is changed, as Xen 4.17 has it: by its file.
+    XEN = {
+        "tools/include/xen-sys/Linux/privcmd.h": """\
+/*
+ * @cmd: IOCTL_PRIVCMD_HYPERCALL
+ */
+#define IOCTL_PRIVCMD_UNIMPLEMENTED				\\
+	_IOC(_IOC_NONE, 'P', 0xFF, 0)
+
+#endif /* __LINUX_PUBLIC_PRIVCMD_H__ */
+""",
+        "tools/include/xendevicemodel.h": """\
+int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid);
+
+#endif
+""",
+        f"{upstream.LIBRARY}/Makefile": "MAJOR    = 1\nMINOR    = 4\n",
+        f"{upstream.LIBRARY}/libxendevicemodel.map": """\
+VERS_1.0 {
+	local: *; /* Do not expose anything by default */
+};
+
+VERS_1.4 {
+	global:
+		xendevicemodel_nr_vcpus;
+} VERS_1.0;
+""",
+        f"{upstream.LIBRARY}/private.h": "int osdep_xendevicemodel_restrict(\n    int);\n",
+        f"{upstream.LIBRARY}/core.c": """\
+int xendevicemodel_nr_vcpus(
+    xendevicemodel_handle *dmod, domid_t domid, unsigned int *vcpus)
+{
+    struct xen_dm_op op = {
+        .op = XEN_DMOP_nr_vcpus,
+    };
+
+    int rc = xendevicemodel_op(dmod, domid, 1, &op, sizeof(op));
+    if ( rc )
+        return rc;
+
+    return 0;
+}
+
+int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
+{
+    return osdep_xendevicemodel_restrict(dmod, domid);
+}
+""",
+        f"{upstream.LIBRARY}/common.c": """\
+int osdep_xendevicemodel_restrict(xendevicemodel_handle *dmod,
+                                  domid_t domid)
+{
+    if (dmod->fd < 0) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+
+    return ioctl(dmod->fd, IOCTL_PRIVCMD_RESTRICT, &domid);
+}
+""",
+        f"{upstream.LIBRARY}/compat.c": """\
+int osdep_xendevicemodel_restrict(xendevicemodel_handle *dmod,
+                                  domid_t domid)
+{
+    errno = EOPNOTSUPP;
+    return -1;
+}
+""",
+        "tools/include/xenforeignmemory.h": """\
+int xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
+                              domid_t domid);
+
+typedef struct xenforeignmemory_resource_handle xenforeignmemory_resource_handle;
+""",
+        f"{upstream.MEMORY_LIBRARY}/Makefile": "MAJOR    = 1\nMINOR    = 4\n",
+        f"{upstream.MEMORY_LIBRARY}/libxenforeignmemory.map": """\
+VERS_1.3 {
+	local: *;
+};
+VERS_1.4 {
+	global:
+		xenforeignmemory_resource_size;
+} VERS_1.3;
+""",
+        f"{upstream.MEMORY_LIBRARY}/private.h": "#define PERROR(_f...) \\\n    log(_f)\n",
+        f"{upstream.MEMORY_LIBRARY}/core.c": """\
+int xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
+                              domid_t domid)
+{
+    return osdep_xenforeignmemory_restrict(fmem, domid);
+}
+""",
+        f"{upstream.MEMORY_LIBRARY}/linux.c": """\
+int osdep_xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
+                                    domid_t domid)
+{
+    return ioctl(fmem->fd, IOCTL_PRIVCMD_RESTRICT, &domid);
+}
+""",
+    }
+
+    def test_xen(self) -> None:
+        self.put(self.XEN)
+        tree = upstream.xen(self.path)
+        self.assertEqual(tree.names(), sorted(self.XEN))
+        for library in upstream.DECLARATIONS:
+            name = f"xen{Path(library).name}"
+            with self.subTest(library=library):
+                self.assertIn(
+                    f"\n\nVERS_1.5 {{\n\tglobal:\n\t\t{name}_limit;\n}} VERS_1.4;\n",
+                    tree.read(f"{library}/lib{name}.map"),
+                )
+                self.assertIn("MINOR    = 5\n", tree.read(f"{library}/Makefile"))
+                self.assertRegex(
+                    tree.read(f"tools/include/{name}.h"),
+                    rf"_restrict\([^;]*;\n\n/\*(.*\n)*int {name}_limit\([^;]*;\n\n",
+                )
+                self.assertRegex(
+                    tree.read(f"{library}/core.c"), rf"\n}}\n\nint {name}_limit\("
+                )
+
+    def test_numbers_of_commands_in_xen(self) -> None:
+        self.put(self.XEN)
+        text = upstream.xen(self.path).read("tools/include/xen-sys/Linux/privcmd.h")
+        self.assertIn("};\n\n#define PRIVCMD_LIMIT_READ_ONLY\t(1 << 0)\n\n/*\n * @cmd:", text)
+        columns = {line.expandtabs().index("\\") for line in text.splitlines() if "\\" in line}
+        self.assertEqual(columns, {64})
+
+    def test_each_place_in_xen_must_be_there(self) -> None:
+        library, memory = upstream.LIBRARY, upstream.MEMORY_LIBRARY
+        for name, old in (
+            ("tools/include/xen-sys/Linux/privcmd.h", "#endif"),
+            ("tools/include/xendevicemodel.h", "xendevicemodel_restrict("),
+            (f"{library}/Makefile", "MINOR    = 4"),
+            (f"{library}/libxendevicemodel.map", "VERS_1.4"),
+            (f"{library}/private.h", "osdep_xendevicemodel_restrict("),
+            (f"{library}/core.c", "xendevicemodel_nr_vcpus("),
+            (f"{library}/core.c", "int xendevicemodel_restrict("),
+            (f"{library}/common.c", "osdep_xendevicemodel_restrict("),
+            (f"{library}/compat.c", "osdep_xendevicemodel_restrict("),
+            ("tools/include/xenforeignmemory.h", "xenforeignmemory_restrict("),
+            (f"{memory}/Makefile", "MINOR"),
+            (f"{memory}/libxenforeignmemory.map", "VERS_1.4"),
+            (f"{memory}/private.h", "#define PERROR("),
+            (f"{memory}/core.c", "int xenforeignmemory_restrict("),
+            (f"{memory}/linux.c", "osdep_xenforeignmemory_restrict("),
+        ):
+            with self.subTest(name=name, old=old):
+                self.put({**self.XEN, name: self.XEN[name].replace(old, "other(")})
+                self.refused(upstream.xen, "this version is not known")
+
+    def test_xen_has_a_command_already(self) -> None:
+        name = "tools/include/xen-sys/Linux/privcmd.h"
+        self.put({**self.XEN, name: f"#define IOCTL_PRIVCMD_LIMIT\n{self.XEN[name]}"})
+        self.refused(upstream.xen, f"has the command already: see its {name}")
+
     def test_white_space_of_spatch(self) -> None:
         self.assertEqual(
             upstream.tidy("\t", "{\n\tcase A:\n b;\n\n\t\n\tc;\n"),
