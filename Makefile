@@ -77,7 +77,7 @@ check-eventfds:
 
 .PHONY: check-debug
 check-debug:
-	$(SETUP) arm64 kernel
+	$(SETUP) test arm64 kernel
 	@$(XENLAB) debug
 
 .PHONY: differential
@@ -168,7 +168,7 @@ help:
 	@echo 'make check     run all tests, two machines at a time (LANES=1: one; ONLY=: some checks)'
 	@echo 'make check-emulators  run those of emulators: the one in samples/xen, also in a stub domain, and QEMU'
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
-	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
+	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'

@@ -123,12 +123,10 @@ static int leave(struct xen_dm_domain *domain)
  * * -ENODEV: this kernel does not run on Xen;
  * * -ESRCH: there is no such domain, or @domid is DOMID_SELF or reserved;
  * * -EPERM: this domain has no privilege over @domid, or is @domid itself;
- * * -EACCES: Xen does not let this domain map such a frame: before 4.19 an
- *   auto-translated domain on x86 but dom0, or a security module's word;
- * * -EOPNOTSUPP: Xen has no such frames to map: before 4.15 on Arm;
- * * -ENOMEM;
- * * any other: the domain's frame cannot be mapped, as it is dying, or as the guest has
- *   given it back to Xen.
+ * * -EACCES: an HVM or PVH domU may not before Xen 4.19, or a security module denies it;
+ * * -EOPNOTSUPP: Xen has no such frames to map, as on Arm before 4.15;
+ * * -ENOMEM: there is no page;
+ * * any other: the frame is gone, as the domain is dying, or its guest gave it back.
  */
 struct xen_dm_domain *xen_dm_domain_get(domid_t domid)
 {

@@ -85,29 +85,37 @@ struct privcmd_command {
 	((_size) == 2 || (_size) == 8 || (_size) == 12 || (_size) == 16 ||	\
 	 (_size) == 24 || (_size) == 32 || (_size) == 48)
 
-#define COPY_IN(_size)								\
-	case _size:								\
-		return copy_from_user(arg, uarg, _size) ? -EFAULT : 0
-
 /*
  * Sizes that the processor reads at once take less than a copy; and where a copy's size
  * is no constant the kernel looks where it goes.
  */
 static __always_inline int copy_in(union privcmd_arg *arg, const void __user *uarg, size_t size)
 {
+	unsigned long left = size;
+
 	switch (size) {
-	case sizeof(u16):
+	case 2:
 		return get_user(*(u16 *)arg, (const u16 __user *)uarg);
-	case sizeof(u64):
+	case 8:
 		return get_user(*(u64 *)arg, (const u64 __user *)uarg);
-	COPY_IN(12);
-	COPY_IN(16);
-	COPY_IN(24);
-	COPY_IN(32);
-	COPY_IN(48);
-	default:
-		return -EFAULT;
+	case 12:
+		left = copy_from_user(arg, uarg, 12);
+		break;
+	case 16:
+		left = copy_from_user(arg, uarg, 16);
+		break;
+	case 24:
+		left = copy_from_user(arg, uarg, 24);
+		break;
+	case 32:
+		left = copy_from_user(arg, uarg, 32);
+		break;
+	case 48:
+		left = copy_from_user(arg, uarg, 48);
+		break;
 	}
+
+	return left ? -EFAULT : 0;
 }
 
 static __always_inline int copy_out(void __user *uout, const void *out, size_t size)

@@ -72,6 +72,12 @@ class Architecture:
 
     # As Debian calls it.
     name: str
+    # As Linux calls it.
+    linux: str
+    # What building that makes a kernel that boots; it is in the architecture's boot/.
+    image: str
+    # What building modules takes of a kernel's tree only here.
+    tools: tuple[str, ...]
     # Added to the Debian release's name: where the kernel comes from.
     kernel_suite: str
     # The hypervisor's file in its package.
@@ -109,6 +115,9 @@ _SCHEDULER = "sched=credit"
 
 AMD64 = Architecture(
     name="amd64",
+    linux="x86",
+    image="bzImage",
+    tools=("tools/objtool/objtool",),
     kernel_suite="",
     xen="boot/xen-*-amd64.gz",
     cross="",
@@ -139,6 +148,9 @@ AMD64 = Architecture(
 # A dom0 is auto-translated here, and Debian's Xen has no device models.
 ARM64 = Architecture(
     name="arm64",
+    linux="arm64",
+    image="Image",
+    tools=(),
     kernel_suite="-backports",
     xen="boot/xen-*-arm64",
     cross="aarch64-linux-gnu-",

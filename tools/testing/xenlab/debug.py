@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tests on a kernel that looks for defects itself, with KASAN, lockdep and others."""
+"""Tests on kernels that look for defects themselves, with lockdep, KASAN and others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +13,19 @@ import ktap
 import machine
 import suite
 import versions
-from arch import ARM64
+from arch import Architecture
 from failure import Failure, Status
 
-CONFIG = Path(__file__).resolve().parent / "debug.config"
+CONFIGS = Path(__file__).resolve().parent
 
-# Generic KASAN does not boot as a PV dom0; here a dom0 is auto-translated.
-ARCH = ARM64
-# In MiB: KASAN takes an eighth, and each allocation more than elsewhere.
+# In MiB: KASAN takes an eighth, and each allocation takes more than elsewhere.
 MEMORY = 1536
+
+# A kernel that can poison free pages does so only when it is told to.
+POISON = "page_poison=1"
+# By architecture. Without it a PV kernel reads registers of the processor that Xen
+# hides, and its report of that would count as a splat.
+KERNEL_OPTIONS = {"amd64": "xen_msr_safe=1", "arm64": ""}
 
 FAIL_NTH = "fail_nth"
 RANDOM = "random"
@@ -39,6 +43,17 @@ class Choice:
     seconds: int = 600
     threads: int = 2
     seed: int | None = None
+
+
+def fragments(arch: Architecture) -> list[str]:
+    """Returns the settings of an architecture's kernel: all kernels', then its own."""
+    names = ("debug.config", f"debug-{arch.name}.config")
+    return [(CONFIGS / name).read_text(encoding="utf-8") for name in names]
+
+
+def wanted_kernel(arch: Architecture) -> kernel.Wanted:
+    """Returns the kernel of an architecture."""
+    return kernel.Wanted("debug", "\n".join(fragments(arch)), arch)
 
 
 def _random(choice: Choice) -> str:
@@ -66,28 +81,58 @@ def boots(tests: Sequence[str], wanted: Sequence[str], choice: Choice) -> list[l
     return [[*names, LEAKS] for names in found if names]
 
 
-def run(
-    options: machine.Options, wanted: Sequence[str], choice: Choice
-) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the tests, and what only this kernel can do."""
-    options = replace(
-        options, arch=ARCH, driver="ours", xen=hypervisor.VERSION, memory=MEMORY
+def machines(each: Sequence[machine.Options]) -> list[machine.Options]:
+    """Returns options for each kind of dom0, of several architectures or of one.
+
+    Where PVH is chosen, what has no such dom0 is left out of several.
+    """
+    if len(each) == 1:
+        return list(each)
+    with_pvh = [item for item in each if item.arch.pvh_options]
+    if any(item.pvh for item in each):
+        return with_pvh
+    return [*each, *(replace(item, pvh=True) for item in with_pvh)]
+
+
+def fit(options: machine.Options) -> machine.Options:
+    """Returns options for a machine with such a kernel."""
+    words = (POISON, KERNEL_OPTIONS[options.arch.name], options.append)
+    return replace(
+        options,
+        driver="ours",
+        xen=hypervisor.VERSION,
+        memory=MEMORY,
+        append=" ".join(filter(None, words)),
     )
-    trees = versions.trees(options, kernel.tree(CONFIG, ARCH))
+
+
+def _run_on(
+    options: machine.Options, wanted: Sequence[str], choice: Choice
+) -> Iterator[suite.Tested]:
+    """Runs the tests, and what only this kernel can do, boot by boot."""
+    options = fit(options)
+    trees = versions.trees(options, kernel.tree(wanted_kernel(options.arch)))
     built = build.modules(trees)
     directory = build.selftests(trees)
     permitted = suite.permitted_skips(options, trees)
     limit = max(SLACK, choice.seconds + SLACK)
-    total = ktap.Counts()
-    failures = []
+    print(f"debug kernel on {suite.platform(options, trees)}:", flush=True)
     for names in boots(suite.names(directory), wanted, choice):
         files = cpio.Archive()
         suite.put(files, directory, built)
         load = machine.Load(built.modules(), files)
-        counts, failure, _ = suite.run_programs(
-            options, trees, load, names, permitted, limit
-        )
-        total += counts
-        if failure is not None:
-            failures.append(failure)
+        yield suite.run_programs(options, trees, load, names, permitted, limit)
+
+
+def run(
+    machines: Sequence[machine.Options], wanted: Sequence[str], choice: Choice
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the tests on each machine."""
+    total = ktap.Counts()
+    failures = []
+    for options in machines:
+        for counts, failure, _ in _run_on(options, wanted, choice):
+            total += counts
+            if failure is not None:
+                failures.append(failure)
     return total, failures

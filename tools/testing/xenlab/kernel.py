@@ -61,6 +61,22 @@ class Change:
 NONE = Change(b"", lambda source: None)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A kernel to build."""
+
+    name: str
+    # The settings that are not to be off.
+    config: str
+    arch: Architecture
+    change: Change = NONE
+
+    @property
+    def label(self) -> str:
+        """Returns what the kernel is called where a person reads it."""
+        return f"{self.name} {self.arch.name}"
+
+
 def missing(wanted: str, config: str) -> list[str]:
     """Returns the settings of a fragment that a configuration lacks."""
     there = set(config.splitlines())
@@ -71,22 +87,21 @@ def missing(wanted: str, config: str) -> list[str]:
     ]
 
 
-def _configure(source: Path, fragment: Path, arch: Architecture) -> None:
+def _configure(source: Path, wanted: Wanted) -> None:
+    fragment = source / "wanted.config"
+    fragment.write_text(wanted.config, encoding="utf-8")
     build.make(
         "configuring the kernel",
-        arch.cross,
+        wanted.arch.cross,
         *("-C", str(source)),
         f"KCONFIG_ALLCONFIG={fragment}",
         "allnoconfig",
     )
-    lacking = missing(
-        fragment.read_text(encoding="utf-8"),
-        (source / ".config").read_text(encoding="utf-8"),
-    )
+    lacking = missing(wanted.config, (source / ".config").read_text(encoding="utf-8"))
     if lacking:
         raise Failure(
             Status.BUILD,
-            f"{fragment.name}: this kernel does not take {', '.join(lacking)}: "
+            f"the {wanted.label} kernel does not take {', '.join(lacking)}: "
             "see what these depend on",
         )
 
@@ -94,14 +109,13 @@ def _configure(source: Path, fragment: Path, arch: Architecture) -> None:
 def _name_compiler(makefile: Path, arch: Architecture) -> None:
     """Has a kernel's makefile build for an architecture without being told."""
     text = makefile.read_text(encoding="utf-8")
-    first = f"export ARCH := {arch.name}\nexport CROSS_COMPILE := {arch.cross}\n"
+    first = f"export ARCH := {arch.linux}\nexport CROSS_COMPILE := {arch.cross}\n"
     makefile.write_text(first + text, encoding="utf-8")
 
 
-def _build(
-    archive: Path, fragment: Path, arch: Architecture, change: Change, target: Path
-) -> None:
+def _build(archive: Path, wanted: Wanted, target: Path) -> None:
     """Makes a tree like that of Debian's kernel packages."""
+    arch = wanted.arch
     source = target / "source"
     source.mkdir(parents=True)
     host.command(
@@ -113,14 +127,14 @@ def _build(
             "--strip-components=1",
         ],
     )
-    change.make(source)
+    wanted.change.make(source)
     _name_compiler(source / "Makefile", arch)
-    _configure(source, fragment, arch)
+    _configure(source, wanted)
     build.make(
-        f"building the kernel of {fragment.name}",
+        f"building the {wanted.label} kernel",
         arch.cross,
         *("-C", str(source)),
-        "Image",
+        arch.image,
         "modules",
     )
     build.make(
@@ -135,30 +149,33 @@ def _build(
     for name in ("build", "source"):
         (target / "lib/modules" / version / name).unlink(missing_ok=True)
     host.directory(target / "boot")
-    os.rename(source / f"arch/{arch.name}/boot/Image", target / f"boot/vmlinuz-{version}")
+    image = source / f"arch/{arch.linux}/boot" / arch.image
+    os.rename(image, target / f"boot/vmlinuz-{version}")
     headers = target / f"usr/src/linux-headers-{version}"
-    for pattern in KEPT:
-        path = pattern.format(arch=arch.name)
+    for pattern in (*KEPT, *arch.tools):
+        path = pattern.format(arch=arch.linux)
         host.directory((headers / path).parent)
         os.rename(source / path, headers / path)
     shutil.rmtree(source)
 
 
-def tree(fragment: Path, arch: Architecture, change: Change = NONE) -> Path:
+def tree(wanted: Wanted) -> Path:
     """Returns a kernel's tree, and builds it first if the cache lacks it."""
     source = fetch.tree(SOURCE)
+    arch = wanted.arch
     key = hashlib.sha256(f"{RECIPE} {KEPT} {source.name} {arch.name} ".encode())
-    key.update(fragment.read_bytes() + change.key)
-    final = host.CACHE / f"kernel-{fragment.stem}-{arch.name}-{key.hexdigest()[:12]}"
+    key.update(wanted.config.encode() + wanted.change.key)
+    name = f"kernel-{wanted.name}-{arch.name}"
+    final = host.CACHE / f"{name}-{key.hexdigest()[:12]}"
     if final.is_dir():
         return final
     with host.locked("kernel"):
         if final.is_dir():
             return final
         partial = host.CACHE / "partial-kernel"
-        for old in [partial, *host.CACHE.glob(f"kernel-{fragment.stem}-{arch.name}-*")]:
+        for old in [partial, *host.CACHE.glob(f"{name}-*")]:
             shutil.rmtree(old, ignore_errors=True)
-        host.say(f"building the kernel of {fragment.name}, once: this takes a while")
-        _build(_archive(source), fragment, arch, change, partial)
+        host.say(f"building the {wanted.label} kernel, once: this takes a while")
+        _build(_archive(source), wanted, partial)
         os.rename(partial, final)
     return final

@@ -48,11 +48,12 @@ CONFIG_XEN_PRIVCMD=y
 """
 
 
-def fragment(text: str) -> str:
+def fragment(texts: Sequence[str]) -> str:
     """Returns the debug kernel's configuration without what finds defects."""
-    plain, _, _ = text.partition("\n# What finds defects")
+    plain = [text.partition("\n\n# What finds defects")[0] for text in texts]
     named = {line.partition("=")[0] for line in BUILTIN.splitlines()}
-    kept = [line for line in plain.splitlines() if line.partition("=")[0] not in named]
+    lines = "\n".join(plain).splitlines()
+    kept = [line for line in lines if line.partition("=")[0] not in named]
     return "\n".join(kept) + "\n" + BUILTIN
 
 
@@ -80,15 +81,15 @@ def run(
     options: machine.Options, wanted: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Runs the tests, or some of them."""
-    config = host.directory(SCRATCH) / "builtin.config"
-    config.write_text(fragment(debug.CONFIG.read_text(encoding="utf-8")), encoding="utf-8")
+    config = fragment(debug.fragments(ARM64))
+    built = kernel.tree(kernel.Wanted("builtin", config, ARM64, _change()))
     options = replace(
         options,
         arch=ARM64,
         driver="ours",
         xen=hypervisor.VERSION,
     )
-    trees = versions.trees(options, kernel.tree(config, ARM64, _change()))
+    trees = versions.trees(options, built)
     directory = build.selftests(trees)
     files = cpio.Archive()
     suite.put(files, directory, _test_module(trees))

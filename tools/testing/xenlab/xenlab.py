@@ -156,7 +156,8 @@ def _debug(args: argparse.Namespace) -> int:
     import debug  # only this command needs it
 
     choice = debug.Choice(args.seconds, args.threads, args.seed)
-    return _close(*debug.run(_options(args), args.program, choice))
+    machines = debug.machines(_each_arch(args))
+    return _close(*debug.run(machines, args.program, choice))
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -557,20 +558,20 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(accel=arch.SINGLE_THREAD)
 
     command = add(
-        "debug", _debug, "run tests on a kernel with KASAN, lockdep, kmemleak and others"
+        "debug", _debug, "run tests on kernels with lockdep, kmemleak, KASAN and others"
     )
+    _add_arch(command, BOTH)
     command.set_defaults(
-        arch="arm64",
         driver="ours",
         accel="tcg",
         kernel=None,
         xen="",
-        pvh=False,
         cpu="",
         pages="",
         xen_append="",
         log=None,
     )
+    _add_pvh(command)
     command.add_argument(
         "--timeout",
         type=_seconds,

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import unittest
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -349,9 +350,20 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(kernel.missing(wanted, config), ["CONFIG_C=m", "CONFIG_D=y"])
 
     def test_debug_config_names_what_it_is_for(self) -> None:
-        text = debug.CONFIG.read_text(encoding="utf-8")
-        for name in ("KASAN", "PROVE_LOCKING", "UBSAN", "DEBUG_KMEMLEAK", "FAILSLAB"):
-            self.assertIn(f"CONFIG_{name}=y\n", text)
+        own = {"amd64": "XEN_PV", "arm64": "KASAN"}
+        for item in arch.ALL.values():
+            text = debug.wanted_kernel(item).config
+            finders = ("PROVE_LOCKING", "UBSAN", "DEBUG_KMEMLEAK", "FAILSLAB")
+            for name in (*finders, own[item.name]):
+                self.assertIn(f"CONFIG_{name}=y\n", text)
+
+    def test_debug_config_sets_nothing_twice(self) -> None:
+        for item in arch.ALL.values():
+            named = re.findall(r"^CONFIG_\w+", debug.wanted_kernel(item).config, re.M)
+            self.assertEqual(sorted(set(named)), sorted(named))
+
+    def test_pv_has_no_kasan(self) -> None:
+        self.assertNotIn("CONFIG_KASAN", debug.wanted_kernel(arch.AMD64).config)
 
 
 class DebugTest(unittest.TestCase):
@@ -377,6 +389,29 @@ class DebugTest(unittest.TestCase):
     def test_unknown(self) -> None:
         with self.assertRaisesRegex(Failure, "no test program c_test"):
             debug.boots(self.tests, ("c_test",), debug.Choice())
+
+    def test_kinds_of_dom0(self) -> None:
+        for words, names in (
+            (["debug"], ["amd64", "arm64", "amd64 PVH"]),
+            (["debug", "--arch", "both", "a_test"], ["amd64", "arm64", "amd64 PVH"]),
+            (["debug", "--arch", "amd64"], ["amd64"]),
+            (["debug", "--arch", "arm64"], ["arm64"]),
+            (["debug", "--arch", "amd64", "--pvh"], ["amd64 PVH"]),
+            (["debug", "--pvh"], ["amd64 PVH"]),
+        ):
+            each = xenlab._each_arch(xenlab._parser().parse_args(words))
+            machines = [
+                f"{item.arch.name}{' PVH' if item.pvh else ''}"
+                for item in debug.machines(each)
+            ]
+            self.assertEqual(machines, names, words)
+
+    def test_options_of_the_kernel(self) -> None:
+        pv = machine.Options(append="quiet")
+        self.assertEqual(debug.fit(pv).append, "page_poison=1 xen_msr_safe=1 quiet")
+        self.assertEqual(
+            debug.fit(replace(pv, arch=arch.ARM64)).append, "page_poison=1 quiet"
+        )
 
 
 class PatchTest(unittest.TestCase):
@@ -945,9 +980,11 @@ class OverlayTestTest(unittest.TestCase):
     """The kernel with the driver built in."""
 
     def test_fragment(self) -> None:
-        text = "CONFIG_XENFS=m\nCONFIG_PCI=y\n\n# What finds defects.\nCONFIG_KASAN=y\n"
+        finders = "\n\n# What finds defects.\nCONFIG_KASAN=y\n"
+        texts = [f"CONFIG_XENFS=m\nCONFIG_PCI=y{finders}", f"CONFIG_SMP=y{finders}"]
         self.assertEqual(
-            overlay_test.fragment(text), "CONFIG_PCI=y\n" + overlay_test.BUILTIN
+            overlay_test.fragment(texts),
+            "CONFIG_PCI=y\nCONFIG_SMP=y\n" + overlay_test.BUILTIN,
         )
 
 

@@ -13,6 +13,8 @@
 #include "proc.h"
 #include "requests.h"
 
+#include <time.h>
+
 #define NO_DEVICE_MODELS \
 	"this Xen was built without device models"
 #define NO_LIBRARY_CALL \
@@ -35,6 +37,15 @@
 #else
 #define SKIP_FIXTURE(statement, why) SKIP(_metadata->passed = 0; statement, why)
 #endif
+
+/* In seconds, from some time on. */
+static inline double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
 
 /* Whether the tests run on the kernel's own driver, for comparison. */
 static inline bool on_stock_driver(void)

@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 #define QUEUES		3
 
@@ -162,14 +161,6 @@ static unsigned int number_to_count(void)
 	const char *text = getenv("COUNT");
 
 	return text ? atoi(text) : COUNT;
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 static unsigned int interrupts(const struct machine *machine, unsigned int vcpu)

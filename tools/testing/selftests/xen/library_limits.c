@@ -14,7 +14,7 @@
 #include <xentoolcore.h>
 
 #ifndef XENFOREIGNMEMORY_LIMIT_READ_ONLY
-#define XENFOREIGNMEMORY_LIMIT_READ_ONLY (1U << 0)
+#define XENFOREIGNMEMORY_LIMIT_READ_ONLY 1U
 #endif
 
 #define OPERATION(name) (1ULL << XEN_DMOP_ ## name)

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <xentoolcore.h>
 
 #define NOT_HELD_BY_STOCK \
@@ -524,9 +523,11 @@ TEST_F(file, is_a_childs)
 	pid_t child = fork();
 
 	ASSERT_LE(0, child);
-	if (!child)
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	ASSERT_EQ(0, close(self->fd));
 	self->fd = -1;
 	ASSERT_EQ(0, domain_destroy(self->dom));
@@ -968,14 +969,6 @@ static int sleep_in_epoll(struct sleeper *sleeper)
 		ret = epoll_wait(epoll, &event, 1, 0);
 	close(epoll);
 	return ret;
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 /* Who is not woken finds at the limit what there is. */
@@ -1446,8 +1439,7 @@ TEST(many_domains_die_one_by_one)
 		SKIP(return, NOT_HELD_BY_STOCK);
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	for (int i = 0; i < MANY; i++) {
-		ASSERT_EQ(FIRST_DOMID + i,
-			  domain_create_as(cheap_type(), 1, FIRST_DOMID + i));
+		ASSERT_EQ(FIRST_DOMID + i, create_again(cheap_type(), FIRST_DOMID + i));
 		fds[i] = open_restricted(FIRST_DOMID + i);
 		ASSERT_LE(0, fds[i]);
 	}

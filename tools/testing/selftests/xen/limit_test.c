@@ -18,21 +18,6 @@ static const __u32 large_numbers[] = {
 	64 + DM_OP_NR_VCPUS, 256 + DM_OP_NR_VCPUS, 1U << 31, -1U,
 };
 
-static const unsigned int commands[] = {
-	IOCTL_PRIVCMD_HYPERCALL,
-	IOCTL_PRIVCMD_MMAP,
-	IOCTL_PRIVCMD_MMAPBATCH,
-	IOCTL_PRIVCMD_MMAPBATCH_V2,
-	IOCTL_PRIVCMD_DM_OP,
-	IOCTL_PRIVCMD_RESTRICT,
-	IOCTL_PRIVCMD_MMAP_RESOURCE,
-	IOCTL_PRIVCMD_IRQFD,
-	IOCTL_PRIVCMD_IOEVENTFD,
-	IOCTL_PRIVCMD_PCIDEV_GET_GSI,
-	IOCTL_PRIVCMD_DM_NR_VCPUS,
-	IOCTL_PRIVCMD_LIMIT,
-};
-
 /* The stock driver must not even look at the argument. */
 static bool has_limits(struct __test_metadata *_metadata)
 {
@@ -47,8 +32,8 @@ static bool has_limits(struct __test_metadata *_metadata)
 
 static bool is_command(unsigned int cmd)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (commands[i] == cmd)
+	for (size_t i = 0; i < ARRAY_SIZE(all_commands); i++)
+		if (all_commands[i] == cmd)
 			return true;
 	return false;
 }
@@ -372,16 +357,16 @@ TEST_F(limit, can_end_restrictions)
 /* Each alone; the others answer as if there were no limit. */
 TEST_F(limit, can_take_any_command)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(all_commands); i++) {
 		int fd = privcmd_open();
 
-		ASSERT_EQ(0, limit_commands(fd, ~COMMAND(commands[i])));
-		for (size_t j = 0; j < ARRAY_SIZE(commands); j++) {
-			int expected = request(self->fd, commands[j], NULL);
+		ASSERT_EQ(0, limit_commands(fd, ~COMMAND(all_commands[i])));
+		for (size_t j = 0; j < ARRAY_SIZE(all_commands); j++) {
+			int expected = request(self->fd, all_commands[j], NULL);
 
 			ASSERT_NE(-EPERM, expected);
-			EXPECT_EQ(i == j ? -EPERM : expected, request(fd, commands[j], NULL)) {
-				TH_LOG("command %#x without %#x", commands[j], commands[i]);
+			EXPECT_EQ(i == j ? -EPERM : expected, request(fd, all_commands[j], NULL)) {
+				TH_LOG("command %#x without %#x", all_commands[j], all_commands[i]);
 			}
 		}
 		close(fd);
@@ -390,15 +375,15 @@ TEST_F(limit, can_take_any_command)
 
 TEST_F(limit, can_leave_any_command)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(all_commands); i++) {
 		int fd = privcmd_open();
 
-		ASSERT_EQ(0, limit_commands(fd, COMMAND(commands[i])));
-		for (size_t j = 0; j < ARRAY_SIZE(commands); j++) {
-			int expected = request(self->fd, commands[j], NULL);
+		ASSERT_EQ(0, limit_commands(fd, COMMAND(all_commands[i])));
+		for (size_t j = 0; j < ARRAY_SIZE(all_commands); j++) {
+			int expected = request(self->fd, all_commands[j], NULL);
 
-			EXPECT_EQ(i == j ? expected : -EPERM, request(fd, commands[j], NULL)) {
-				TH_LOG("command %#x with %#x only", commands[j], commands[i]);
+			EXPECT_EQ(i == j ? expected : -EPERM, request(fd, all_commands[j], NULL)) {
+				TH_LOG("command %#x with %#x only", all_commands[j], all_commands[i]);
 			}
 		}
 		close(fd);
@@ -418,12 +403,12 @@ TEST_F(limit, of_commands_precedes_all_else)
 		if (restricted)
 			ASSERT_EQ(0, restrict_to(fd, self->dom));
 		ASSERT_EQ(0, limit_commands(fd, 0));
-		for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-			EXPECT_EQ(-EPERM, request(fd, commands[i], NULL)) {
-				TH_LOG("command %#x", commands[i]);
+		for (size_t i = 0; i < ARRAY_SIZE(all_commands); i++) {
+			EXPECT_EQ(-EPERM, request(fd, all_commands[i], NULL)) {
+				TH_LOG("command %#x", all_commands[i]);
 			}
-			EXPECT_EQ(-EPERM, request(fd, commands[i], &bad)) {
-				TH_LOG("command %#x", commands[i]);
+			EXPECT_EQ(-EPERM, request(fd, all_commands[i], &bad)) {
+				TH_LOG("command %#x", all_commands[i]);
 			}
 		}
 		EXPECT_EQ(0, memcmp(&bad, &before, sizeof(bad)));
@@ -516,7 +501,7 @@ TEST_F(limit, is_shown)
 	EXPECT_NE(NULL, strstr(text, "\ncommands:\t0xffffffffffffffff\n"));
 	EXPECT_NE(NULL, strstr(text, "\ndm_ops:\t0xffffffffffffffff\n"));
 	EXPECT_NE(NULL, strstr(text, "\nresources:\t0xffffffff\n"));
-	EXPECT_NE(NULL, strstr(text, "\nlimit_flags:\t0\n"));
+	EXPECT_NE(NULL, strstr(text, "\nlimit_flags:\t0x0\n"));
 
 	ASSERT_EQ(0, limit_file(self->fd, (struct privcmd_limit) {
 		.commands = 0x8000000123456789, .dm_ops = 0x80000000fedcba98,
@@ -915,38 +900,37 @@ TEST_F(operation, that_stays_is_for_the_files_domain)
 	EXPECT_TRUE(has_all_servers(self->dmod, self->dom));
 }
 
-/* Both buffers, as Xen is to see them and as it leaves them. */
+/* Xen writes a bitmap into it, which is all ones at first. */
 TEST_F(operation, has_its_other_buffer)
 {
 	struct xen_dm_op op = {
-		.op = XEN_DMOP_modified_memory,
-		.u.modified_memory.nr_extents = 2,
+		.op = XEN_DMOP_track_dirty_vram,
+		.u.track_dirty_vram.nr = FRAMES,
 	};
-	struct xen_dm_op_modified_memory_extent extents[] = {
-		{ .nr = 1, .first_pfn = 1 }, { .nr = 1, .first_pfn = 2 },
-	};
+	__u8 bitmap[FRAMES / 8 + 2] = {};
 	struct privcmd_dm_op_buf bufs[] = {
 		{ .uptr = &op, .size = sizeof(op) },
-		{ .uptr = extents, .size = sizeof(extents) },
+		{ .uptr = bitmap + 1, .size = FRAMES / 8 },
 	};
+	int dom;
 
 #ifndef __x86_64__
 	SKIP(return, "Xen has no such operation on Arm");
 #endif
-	ASSERT_EQ(0, populate(self->dom));
-	ASSERT_EQ(0, limit_dm_ops(self->fd, 1ULL << XEN_DMOP_modified_memory));
-	EXPECT_EQ(0, dm_op(self->fd, self->dom, 2, bufs));
-	op.u.modified_memory.opaque = 0;
-	extents[1].pad = 1;
-	EXPECT_EQ(-EINVAL, dm_op(self->fd, self->dom, 2, bufs));
-	op.u.modified_memory.opaque = 0;
-	extents[1].pad = 0;
-	bufs[1].size--;
-	EXPECT_EQ(-EINVAL, dm_op(self->fd, self->dom, 2, bufs));
+	dom = shell_create();
+	ASSERT_LT(0, dom);
+	ASSERT_EQ(0, limit_dm_ops(self->fd, 1ULL << XEN_DMOP_track_dirty_vram));
+	EXPECT_EQ(0, dm_op(self->fd, dom, 2, bufs));
+	EXPECT_EQ(0, bitmap[0]);
+	for (unsigned int i = 0; i < FRAMES / 8; i++)
+		EXPECT_EQ(0xff, bitmap[i + 1]);
+	EXPECT_EQ(0, bitmap[FRAMES / 8 + 1]);
+	EXPECT_EQ(0, domain_destroy(dom));
 }
 
 /* ---- Races ---- */
 
+/* How many races are run, each of them on so many files. */
 #define ROUNDS 16
 #define FILES 64
 
@@ -960,22 +944,6 @@ static struct {
 	/* Buffer 0 of an operation. */
 	__u64 memory[4096 / sizeof(__u64)];
 } race;
-
-static int open_files(void)
-{
-	for (size_t i = 0; i < FILES; i++) {
-		race.fds[i] = privcmd_open();
-		if (race.fds[i] < 0)
-			return race.fds[i];
-	}
-	return 0;
-}
-
-static void close_files(void)
-{
-	for (size_t i = 0; i < FILES; i++)
-		close(race.fds[i]);
-}
 
 static const struct privcmd_limit first_limit = {
 	.commands = 0x7ffffffffffffffe,
@@ -1019,7 +987,7 @@ TEST_F(limit, of_two_at_once_is_both)
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, limit_again, NULL));
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		ASSERT_EQ(0, open_files());
+		ASSERT_EQ(0, open_files(race.fds, FILES));
 		meet();
 		for (size_t i = 0; i < FILES; i++) {
 			meet();
@@ -1037,7 +1005,7 @@ TEST_F(limit, of_two_at_once_is_both)
 			ASSERT_EQ(-EPERM, request(race.fds[i], IOCTL_PRIVCMD_HYPERCALL, NULL));
 			ASSERT_EQ(-EPERM, request(race.fds[i], IOCTL_PRIVCMD_MMAPBATCH, NULL));
 		}
-		close_files();
+		close_files(race.fds, FILES);
 	}
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, race.violations);
@@ -1062,7 +1030,7 @@ TEST_F(limit, and_a_restriction_at_once_are_both)
 	pthread_t thread;
 
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		ASSERT_EQ(0, open_files());
+		ASSERT_EQ(0, open_files(race.fds, FILES));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, limit_while_restricted, NULL));
 		for (size_t i = 0; i < FILES; i++) {
 			int ret;
@@ -1085,7 +1053,7 @@ TEST_F(limit, and_a_restriction_at_once_are_both)
 			ASSERT_EQ(-EPERM, dm_op_nr_vcpus(race.fds[i], self->dom));
 			ASSERT_EQ(by_nr_vcpus(3), nr_vcpus(race.fds[i], self->dom));
 		}
-		close_files();
+		close_files(race.fds, FILES);
 	}
 	EXPECT_EQ(0, race.violations);
 	TH_LOG("%u files restricted, %u too late", race.answers, race.refusals);
@@ -1121,7 +1089,7 @@ TEST_F(limit, holds_once_it_is_set)
 	pthread_t thread;
 
 	race.dom = self->dom;
-	ASSERT_EQ(0, open_files());
+	ASSERT_EQ(0, open_files(race.fds, FILES));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_until_limited, NULL));
 	for (size_t i = 0; i < FILES; i++) {
 		meet();
@@ -1135,7 +1103,7 @@ TEST_F(limit, holds_once_it_is_set)
 	EXPECT_EQ(0, race.violations);
 	/* Otherwise it was no race. */
 	EXPECT_LT(0, race.answers);
-	close_files();
+	close_files(race.fds, FILES);
 }
 
 /* What a file has left is read as it was before a limit, or as it is after. */
@@ -1168,7 +1136,7 @@ TEST_F(limit, is_seen_whole_or_not_at_all)
 {
 	pthread_t thread;
 
-	ASSERT_EQ(0, open_files());
+	ASSERT_EQ(0, open_files(race.fds, FILES));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, look_until_limited, NULL));
 	for (size_t i = 0; i < FILES; i++) {
 		meet();
@@ -1181,7 +1149,7 @@ TEST_F(limit, is_seen_whole_or_not_at_all)
 	EXPECT_EQ(0, race.violations);
 	EXPECT_LT(0, race.answers);
 	EXPECT_LT(0, race.refusals);
-	close_files();
+	close_files(race.fds, FILES);
 }
 
 static void *change_operation(void *unused)

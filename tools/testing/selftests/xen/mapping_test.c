@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <time.h>
 
 /* Debian 11's libc is older than these. */
 #ifndef MREMAP_DONTUNMAP
@@ -863,14 +862,6 @@ TEST_F(large, gives_back_what_was_written_to_a_private_one)
 	EXPECT_GT(most - nr / 2, pages_of("RssAnon:"));
 	free(pages);
 	free(err);
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
 /* Page tables are for what is mapped. */

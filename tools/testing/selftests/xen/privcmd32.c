@@ -2,9 +2,9 @@
 /*
  * Makes requests on an open file as a 32-bit process: privcmd32 FD REQUEST...
  *
- * REQUEST is ask:DOMID, restrict:DOMID, limit:COMMANDS (all else stays),
- * pad:DOMID (asks with a pad that is not 0), fault:0 (asks with a bad pointer), own:NR (the command as this program
- * encodes it) or raw:CMD.  Each one's answer is a line.
+ * REQUEST is ask:DOMID, restrict:DOMID, limit:COMMANDS (all else stays), pad:DOMID
+ * (asks with a pad that is not 0), fault:0 (asks with a bad pointer), own:NR (the command
+ * as this program encodes it) or raw:CMD.  Each one's answer is a line.
  */
 
 #include <assert.h>

@@ -6,9 +6,27 @@
 #ifndef SELFTESTS_XEN_RACE_H
 #define SELFTESTS_XEN_RACE_H
 
+#include "requests.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
-#include <unistd.h>
+
+/* Answers with 0, or with a negative errno. */
+static inline int open_files(int *fds, size_t num)
+{
+	for (size_t i = 0; i < num; i++) {
+		fds[i] = privcmd_open();
+		if (fds[i] < 0)
+			return fds[i];
+	}
+	return 0;
+}
+
+static inline void close_files(const int *fds, size_t num)
+{
+	for (size_t i = 0; i < num; i++)
+		close(fds[i]);
+}
 
 /* Lets both threads go on at the same instant. */
 static inline void meet(void)

@@ -344,7 +344,7 @@ TEST_F(restriction, by_the_library)
 	xendevicemodel_close(dmod);
 }
 
-/* How many races are run. */
+/* How many races are run, each of them on so many files. */
 #define ROUNDS 16
 #define FILES 64
 
@@ -363,22 +363,6 @@ static struct {
 	struct privcmd_dm_nr_vcpus typed;
 	struct privcmd_dm_op untyped;
 } race;
-
-static int open_files(void)
-{
-	for (size_t i = 0; i < FILES; i++) {
-		race.fds[i] = privcmd_open();
-		if (race.fds[i] < 0)
-			return race.fds[i];
-	}
-	return 0;
-}
-
-static void close_files(void)
-{
-	for (size_t i = 0; i < FILES; i++)
-		close(race.fds[i]);
-}
 
 static void *restrict_to_other(void *unused)
 {
@@ -404,7 +388,7 @@ TEST_F(restriction, of_two_at_once_is_one)
 	race.other = self->other;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, restrict_to_other, NULL));
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		ASSERT_EQ(0, open_files());
+		ASSERT_EQ(0, open_files(race.fds, FILES));
 		meet();
 		for (size_t i = 0; i < FILES; i++) {
 			meet();
@@ -429,7 +413,7 @@ TEST_F(restriction, of_two_at_once_is_one)
 				second++;
 			}
 		}
-		close_files();
+		close_files(race.fds, FILES);
 	}
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	TH_LOG("first won %u times, second %u, both %u", first, second, both);
@@ -479,7 +463,7 @@ TEST_F(restriction, holds_once_it_is_set)
 	race.other = self->other;
 	race.expected[0] = by_dm_op(5);
 	race.expected[1] = on_stock_driver() ? by_dm_op(5) : by_nr_vcpus(5);
-	ASSERT_EQ(0, open_files());
+	ASSERT_EQ(0, open_files(race.fds, FILES));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_until_restricted, NULL));
 	for (size_t i = 0; i < FILES; i++) {
 		meet();
@@ -493,7 +477,7 @@ TEST_F(restriction, holds_once_it_is_set)
 	EXPECT_EQ(0, race.violations);
 	/* Otherwise it was no race. */
 	EXPECT_LT(0, race.answers);
-	close_files();
+	close_files(race.fds, FILES);
 }
 
 static void *change_argument(void *unused)
