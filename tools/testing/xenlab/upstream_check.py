@@ -165,6 +165,13 @@ def _check_trace(section: programs.Section, driver: str) -> ktap.Counts:
     return ktap.Counts(failed=1)
 
 
+def put_strace(files: cpio.Archive) -> None:
+    """Adds strace, and what it needs beside libc, in a directory of its own."""
+    strace = fetch.tree(STRACE)
+    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
+        files.copy(f"opt/strace/{path.name}", path)
+
+
 def _run_library(
     options: machine.Options, trees: fetch.Trees, shared: Path, built: build.Built
 ) -> tuple[ktap.Counts, Failure | None]:
@@ -176,9 +183,7 @@ def _run_library(
     for name, _, _ in LIBRARIES.values():
         path = shared.with_name(name)
         files.data(f"usr/lib/{place}/{name}", path.read_bytes(), 0o755)
-    strace = fetch.tree(STRACE)
-    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
-        files.copy(f"opt/strace/{path.name}", path)
+    put_strace(files)
     permitted = suite.permitted_skips(options, trees)
     total = ktap.Counts()
 
