@@ -89,6 +89,12 @@ differential:
 check-toolstack:
 	$(SETUP) test
 	@$(XENLAB) toolstack
+	@$(XENLAB) toolstack --xen 4.20 hvm
+
+.PHONY: check-qemu
+check-qemu:
+	$(SETUP) qemu
+	@$(XENLAB) qemu --driver both
 
 .PHONY: matrix
 matrix:
@@ -123,15 +129,15 @@ overlay: kernel-source
 
 .PHONY: one-source
 one-source:
-	@test "$(if $(KSRC),k)$(if $(XSRC),x)" = k -o "$(if $(KSRC),k)$(if $(XSRC),x)" = x || { \
-		echo "name one source: make upstream-patch KSRC=<directory>, Linux's, or XSRC=<directory>, Xen's" >&2; \
+	@test $(words $(if $(KSRC),k) $(if $(XSRC),x) $(if $(QSRC),q)) = 1 || { \
+		echo "name one source: make upstream-patch KSRC=<directory>, Linux's, XSRC=, Xen's, or QSRC=, QEMU's" >&2; \
 		exit 2; }
 
 .PHONY: upstream-patch
 upstream-patch: one-source
 	$(SETUP) patches
 	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
-		--output "$(OUT)"
+		$(if $(QSRC),--qemu "$(QSRC)") --output "$(OUT)"
 
 .PHONY: check-overlay
 check-overlay:
@@ -170,13 +176,14 @@ help:
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
+	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
 	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
 	@echo 'make overlay KSRC=  make a patch that puts the driver into a kernel source (OUT=: its name)'
-	@echo 'make upstream-patch KSRC= or XSRC=  one with the new command alone, for a kernel or for Xen'
+	@echo 'make upstream-patch KSRC=, XSRC= or QSRC=  one with the new command alone, for a kernel or Xen, or for QEMU'
 	@echo 'make check-overlay  build the driver in kernel sources 6.1, 6.12 and 7.2'
 	@echo 'make check-upstream  run what upstream-patch makes on real Xen'
 	@echo 'make lint      check the sources; silent when clean'

@@ -94,7 +94,7 @@ def _finish_linux(tree: Path) -> None:
         shutil.rmtree(tree / "usr/lib/gcc", ignore_errors=True)
 
 
-def _finish_xen(tree: Path) -> None:
+def finish_xen(tree: Path) -> None:
     """Checks what Xen's own build needs, and makes the links of a merged /usr.
 
     libc's linker script names its libraries below /lib.  Debian 11 has links to
@@ -161,7 +161,7 @@ def xen(arch: Architecture) -> Spec:
             "libseccomp-dev",
             "libxen-dev",
         ),
-        _finish_xen,
+        finish_xen,
         architecture=arch.name,
     )
 
@@ -363,6 +363,18 @@ def private_apt(state: Path, sources_file: Path | None = None) -> list[str]:
     return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
+def _source_apt(suite: str, state: Path) -> tuple[list[str], str]:
+    """Lists a suite's source packages; returns the options for it, and the sources."""
+    sources_file = host.directory(state) / "source.sources"
+    text = system_sources(suite, "", "deb-src")
+    sources_file.write_text(text, encoding="utf-8")
+    settings = private_apt(state, sources_file)
+    host.command(
+        f"listing {suite}'s sources", [host.tool("apt-get"), "-q", *settings, "update"]
+    )
+    return settings, text
+
+
 def source(
     package: str, suite: str, target: Path, spare: Archive | None = None
 ) -> Path:
@@ -370,17 +382,15 @@ def source(
 
     A mirror's index can be ahead of its pool: then spare is taken, if given.
     """
-    apt = host.directory(target / "apt")
-    sources_file = apt / "source.sources"
-    text = system_sources(suite, "", "deb-src")
-    sources_file.write_text(text, encoding="utf-8")
-    settings = private_apt(apt, sources_file)
-    apt_get = [host.tool("apt-get"), "-q", *settings]
-    host.command(f"listing {suite}'s sources", [*apt_get, "update"])
+    apt = target / "apt"
+    settings, text = _source_apt(suite, apt)
     try:
         host.command(
             f"fetching the source of {package}",
-            [*apt_get, "source", "--download-only", "--tar-only", package],
+            [
+                *(host.tool("apt-get"), "-q", *settings),
+                *("source", "--download-only", "--tar-only", package),
+            ],
             cwd=target,
         )
     except Failure as failure:
@@ -397,6 +407,20 @@ def source(
         )
     shutil.rmtree(apt)
     return only(target, "*.orig.tar.*")
+
+
+def patched_source(package: str, suite: str, target: Path) -> Path:
+    """Unpacks a Debian source package, with Debian's patches, into a directory."""
+    host.tool("dpkg-source")
+    apt = target / "apt"
+    settings, _ = _source_apt(suite, apt)
+    host.command(
+        f"fetching and unpacking the source of {package}",
+        [host.tool("apt-get"), "-q", *settings, "source", package],
+        cwd=target,
+    )
+    shutil.rmtree(apt)
+    return only(target, f"{package}-*")
 
 
 def trees(arch: Architecture) -> Trees:

@@ -21,7 +21,7 @@ PARTS = (
     "tools/testing/selftests/xen",
 )
 # Pages of the second of these directories, in the order in which they are read.
-PAGES = ("privcmd", "dm-nr-vcpus", "mappings", "eventfd", "emulator")
+PAGES = ("privcmd", "dm-nr-vcpus", "limit", "mappings", "eventfd", "emulator")
 KBUILD = "drivers/xen/Makefile"
 DM_OP = "include/xen/interface/hvm/dm_op.h"
 MERGED = (KBUILD, DM_OP)

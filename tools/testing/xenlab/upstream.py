@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The new command alone, as patches for the kernel's privcmd and for Xen's library."""
+"""The new commands alone, as patches for the kernel's privcmd and for Xen's libraries."""
 
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import edit
@@ -16,6 +17,7 @@ DRIVER = "drivers/xen/privcmd.c"
 FUNCTION = "drivers/xen/dm-op.c"
 HEADER = "include/xen/dm-op.h"
 LIBRARY = "tools/libs/devicemodel"
+MEMORY_LIBRARY = "tools/libs/foreignmemory"
 
 # What is in each file once when all rules of its semantic patch have matched: spatch
 # says nothing of one that has not.
@@ -28,12 +30,22 @@ ADDED = {
         "case IOCTL_PRIVCMD_DM_NR_VCPUS:",
         ".compat_ioctl =",
     ),
-    f"{LIBRARY}/core.c": ("osdep_xendevicemodel_nr_vcpus(",),
+    f"{LIBRARY}/core.c": (
+        "osdep_xendevicemodel_nr_vcpus(",
+        "osdep_xendevicemodel_limit(",
+    ),
     f"{LIBRARY}/common.c": (
         "osdep_xendevicemodel_nr_vcpus(",
         "#ifdef IOCTL_PRIVCMD_DM_NR_VCPUS",
+        "osdep_xendevicemodel_limit(",
+        "#ifdef IOCTL_PRIVCMD_LIMIT",
     ),
-    f"{LIBRARY}/compat.c": ("osdep_xendevicemodel_nr_vcpus(",),
+    f"{LIBRARY}/compat.c": (
+        "osdep_xendevicemodel_nr_vcpus(",
+        "osdep_xendevicemodel_limit(",
+    ),
+    f"{MEMORY_LIBRARY}/core.c": ("osdep_xenforeignmemory_limit(",),
+    f"{MEMORY_LIBRARY}/linux.c": ("osdep_xenforeignmemory_limit(",),
 }
 
 KERNEL_MESSAGE = """\
@@ -47,12 +59,93 @@ allow alone. A 32-bit process may use it, and may restrict its file.
 """
 
 XEN_MESSAGE = """\
-libs/devicemodel: ask the kernel for the number of vCPUs first
+libs: ask Linux for the number of vCPUs first, and limit handles
 
 Linux has a command of its own for XEN_DMOP_nr_vcpus, which a seccomp
 filter can allow without all other device-model operations. Use it where
 there is one: a kernel without it says ENOTTY, and then the operation is
 issued as before.
+
+Another command takes operations and types of resources away from a file,
+for good. With xendevicemodel_limit() and xenforeignmemory_limit() an
+emulator keeps what it needs while it serves its guest. A kernel without
+the command says ENOTTY. Nothing limits a handle that does not ask for it.
+"""
+
+# What a library offers, after its call that restricts.
+DECLARATIONS = {
+    LIBRARY: """\
+/**
+ * This function limits this handle, for good, to some of the operations
+ * XEN_DMOP_*. Others fail with EPERM from then on. A later call can only take
+ * away more.
+ *
+ * xendevicemodel_nr_vcpus() is the operation XEN_DMOP_nr_vcpus, whatever the
+ * kernel is asked by.
+ *
+ * A limited handle cannot be restricted any more. Restrict it first, by
+ * xentoolcore_restrict_all(): that also ends the handle of libxencall that
+ * belongs to this one, and that is not limited.
+ *
+ * @parm dmod handle to the open devicemodel interface
+ * @parm operations what stays: bit n is the operation of number n. If any bit
+ *       is 0, operations from 64 on are gone.
+ * @return 0 on success, -1 on failure: errno is ENOTTY if the kernel cannot
+ *         limit handles, EOPNOTSUPP if this platform cannot. Nothing is
+ *         changed then.
+ */
+int xendevicemodel_limit(xendevicemodel_handle *dmod, uint64_t operations);
+""",
+    MEMORY_LIBRARY: """\
+/* Nothing can be mapped that can be written. */
+#define XENFOREIGNMEMORY_LIMIT_READ_ONLY (1U << 0)
+
+/**
+ * This function limits this handle, for good, to mapping: what else its file
+ * could do, such as hypercalls, fails with EPERM from then on. A later call can
+ * only take away more. Mappings that were made before stay.
+ *
+ * A limited handle cannot be restricted any more: restrict it first.
+ *
+ * @parm fmem handle to the open foreignmemory interface
+ * @parm resources types of resources that can still be mapped: bit n is the
+ *       type of number n. If any bit is 0, types from 32 on are gone. Frames
+ *       by their numbers can be mapped whatever this is.
+ * @parm flags 0, or XENFOREIGNMEMORY_LIMIT_READ_ONLY: a mapping with
+ *       PROT_WRITE fails with EPERM, and no other can be given it later.
+ * @return 0 on success, -1 on failure: errno is ENOTTY if the kernel cannot
+ *         limit handles, EOPNOTSUPP if this platform cannot, EINVAL if a flag
+ *         is not known. Nothing is changed then.
+ */
+int xenforeignmemory_limit(xenforeignmemory_handle *fmem, uint32_t resources,
+                           unsigned int flags);
+""",
+}
+
+# What the rest of a library asks the operating system for.
+NEEDS_OF_DEVICE_MODEL = """\
+/* Without the command: -1 and ENOTTY. */
+int osdep_xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,
+                                  domid_t domid, unsigned int *vcpus);
+
+int osdep_xendevicemodel_limit(xendevicemodel_handle *dmod,
+                               uint64_t operations);
+
+"""
+NEEDS_OF_FOREIGN_MEMORY = """\
+#ifdef __linux__
+int osdep_xenforeignmemory_limit(xenforeignmemory_handle *fmem,
+                                 uint32_t resources, unsigned int flags);
+#else
+static inline int osdep_xenforeignmemory_limit(xenforeignmemory_handle *fmem,
+                                               uint32_t resources,
+                                               unsigned int flags)
+{
+    errno = EOPNOTSUPP;
+    return -1;
+}
+#endif
+
 """
 
 
@@ -64,7 +157,9 @@ def tidy(before: str, after: str) -> str:
     return after if "\t" in before else after.expandtabs(4)
 
 
-def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
+def spatch(
+    tree: edit.Tree, semantic_patch: Path, name: str, added: Sequence[str]
+) -> None:
     """Changes a C file by a semantic patch, all of whose rules must match once."""
     with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as scratch:
         file = Path(scratch) / Path(name).name
@@ -78,7 +173,7 @@ def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
             ],
         )
         after = tidy(tree.read(name), file.read_text(encoding="utf-8"))
-    wrong = [f"'{text}'" for text in ADDED[name] if after.count(text) != 1]
+    wrong = [f"'{text}'" for text in added if after.count(text) != 1]
     if wrong:
         raise Failure(
             Status.USAGE,
@@ -88,14 +183,23 @@ def _spatch(tree: edit.Tree, semantic_patch: Path, name: str) -> None:
     tree.put(name, after)
 
 
-def _add_command(tree: edit.Tree, name: str) -> None:
-    """Adds the command's argument and number to a privcmd.h."""
-    if "IOCTL_PRIVCMD_DM_NR_VCPUS" in tree.read(name):
+def _add_command(tree: edit.Tree, name: str, command: str) -> None:
+    """Adds a command's argument and number to a privcmd.h."""
+    macro = f"IOCTL_PRIVCMD_{command.upper()}"
+    if macro in tree.read(name):
         raise Failure(Status.USAGE, f"{tree.path} has the command already: see its {name}")
-    struct = overlay.part(UAPI, r"^/\*\*\n \* struct privcmd_dm_nr_vcpus .*?^};\n")
-    number = overlay.part(UAPI, r"^#define IOCTL_PRIVCMD_DM_NR_VCPUS \\\n.*?\n")
-    number = re.sub(r" \\\n", "\t\t\t\t\\\\\n", number)
-    tree.before(name, r"/\*\n \* @cmd: IOCTL_PRIVCMD_HYPERCALL\n", f"{struct}\n")
+    # With the flags that follow it.
+    struct = rf"^/\*\*\n \* struct privcmd_{command} .*?^}};\n(?:\n#define PRIVCMD_[^\n]*\n)?"
+    number = overlay.part(UAPI, rf"^#define {macro} \\\n.*?\n")
+    # The backslash goes where the others are.
+    first = f"#define {macro}"
+    tabs = "\t" * -((len(first) - 64) // 8)
+    number = number.replace(f"{first} ", f"{first}{tabs}")
+    tree.before(
+        name,
+        r"/\*\n \* @cmd: IOCTL_PRIVCMD_HYPERCALL\n",
+        f"{overlay.part(UAPI, struct)}\n",
+    )
     tree.sub(
         name,
         r"\n(#endif /\* __LINUX_PUBLIC_PRIVCMD_H__ \*/\n?)\Z",
@@ -106,8 +210,8 @@ def _add_command(tree: edit.Tree, name: str) -> None:
 def kernel(path: Path) -> edit.Tree:
     """Returns a kernel source tree whose privcmd driver has the command."""
     tree = edit.kernel(path)
-    _add_command(tree, UAPI)
-    _spatch(tree, COCCI / "privcmd.cocci", DRIVER)
+    _add_command(tree, UAPI, "dm_nr_vcpus")
+    spatch(tree, COCCI / "privcmd.cocci", DRIVER, ADDED[DRIVER])
     tree.put(FUNCTION, overlay.ours(FUNCTION))
     # The rest is not for the command.
     tree.put(HEADER, re.sub(r"^struct .*?(?=^#endif)", "", overlay.ours(HEADER), flags=re.M | re.S))
@@ -127,19 +231,38 @@ def kernel(path: Path) -> edit.Tree:
     return tree
 
 
+def _add_limit(tree: edit.Tree, library: str) -> None:
+    """Offers a library's call that limits a handle, in a version of its own."""
+    name = f"xen{Path(library).name}"
+    restrict = rf"^(int {name}_restrict\([^;]*;\n)"
+    tree.sub(f"tools/include/{name}.h", restrict, rf"\1\n{DECLARATIONS[library]}")
+    symbols = f"{library}/lib{name}.map"
+    last = int((re.findall(r"^VERS_1\.(\d+) {", tree.read(symbols), re.M) or ["0"])[-1])
+    tree.sub(
+        symbols,
+        rf"^(VERS_1\.{last} {{\n[^}}]*}}.*;\n)\Z",
+        rf"\1\nVERS_1.{last + 1} {{\n\tglobal:\n\t\t{name}_limit;\n}} VERS_1.{last};\n",
+    )
+    tree.sub(f"{library}/Makefile", rf"^(MINOR\s*= ){last}$", rf"\g<1>{last + 1}")
+
+
 def xen(path: Path) -> edit.Tree:
-    """Returns a Xen source tree whose libxendevicemodel uses the command."""
+    """Returns a Xen source tree whose libraries use the commands."""
     header = "tools/include/xen-sys/Linux/privcmd.h"
     no_xen = "is no Xen source tree with libxendevicemodel"
     tree = edit.Tree(path, {f"{LIBRARY}/common.c": no_xen, header: no_xen})
-    _add_command(tree, header)
-    for name in ("core.c", "common.c", "compat.c"):
-        _spatch(tree, COCCI / "devicemodel.cocci", f"{LIBRARY}/{name}")
+    for command in ("dm_nr_vcpus", "limit"):
+        _add_command(tree, header, command)
+    for library in DECLARATIONS:
+        semantic_patch = COCCI / f"{Path(library).name}.cocci"
+        for name, added in ADDED.items():
+            if name.startswith(library):
+                spatch(tree, semantic_patch, name, added)
+        _add_limit(tree, library)
     tree.before(
         f"{LIBRARY}/private.h",
         r"int osdep_xendevicemodel_restrict\(",
-        "/* Without the command: -1 and ENOTTY. */\n"
-        "int osdep_xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,\n"
-        "                                  domid_t domid, unsigned int *vcpus);\n\n",
+        NEEDS_OF_DEVICE_MODEL,
     )
+    tree.before(f"{MEMORY_LIBRARY}/private.h", r"#define PERROR\(", NEEDS_OF_FOREIGN_MEMORY)
     return tree

@@ -26,8 +26,10 @@ from failure import Failure
 SCRATCH = host.BUILD / "upstream"
 # What the patch needs of a kernel's source, and the module of the rest.
 KERNEL_PARTS = ("Kbuild", "MAINTAINERS", "drivers/xen", "include/uapi/xen", "include/xen")
-XEN_PARTS = ("tools/include", upstream.LIBRARY)
+XEN_PARTS = ("tools/include", *upstream.DECLARATIONS)
 KERNEL_FILES = ("drivers/xen/privcmd.h", "drivers/xen/privcmd-buf.c")
+# What the tests' module takes beside the command, and the patch leaves out.
+HOLDING = ("drivers/xen/dm-domain.c", "drivers/xen/foreign-frame.h", upstream.HEADER)
 
 # All that is about the new command.
 TESTS = ("compat_test", "dm_nr_vcpus_test", "dm_op_kernel_test", "seccomp_test")
@@ -36,13 +38,21 @@ KBUILD = """\
 export LINUXINCLUDE := $(addprefix -I$(KBUILD_EXTMOD)/,shadow include include/uapi) \\
 		       $(LINUXINCLUDE)
 obj-m := xen-dm-op.o xen-privcmd.o tools/testing/selftests/xen/test_modules/
-xen-dm-op-y := drivers/xen/dm-op.o
+xen-dm-op-y := drivers/xen/dm-op.o drivers/xen/dm-domain.o
 xen-privcmd-y := drivers/xen/privcmd.o drivers/xen/privcmd-buf.o
 """
 # The distribution's xenfs wants the checksums of a driver without this header.
 SHADOW = "#ifndef __GENKSYMS__\n#include_next <linux/compat.h>\n#endif\n"
 
 LIBRARY = "libxendevicemodel.so.1"
+MEMORY_LIBRARY = "libxenforeignmemory.so.1"
+# By directory: name, files, and what it is linked with.
+LIBRARIES = {
+    upstream.LIBRARY: (LIBRARY, ("core.c", "common.c"), ("-lxencall",)),
+    upstream.MEMORY_LIBRARY: (MEMORY_LIBRARY, ("core.c", "linux.c"), ()),
+}
+# The second one is for these libraries alone: with others it skips all.
+LIBRARY_TESTS = ("dm_nr_vcpus_test", "library_limits")
 STRACE = fetch.Spec("strace", ("strace",), lambda tree: None)
 TRACE = (
     "LD_LIBRARY_PATH=/opt/strace /opt/strace/strace -f -X raw -e trace=ioctl,close "
@@ -67,6 +77,8 @@ def kernel_modules(trees: fetch.Trees) -> build.Built:
     upstream.kernel(source).apply(output)
     for name in KERNEL_FILES:
         shutil.copy(source / name, output / name)
+    for name in HOLDING:
+        shutil.copy(host.REPO / name, output / name)
     tests = "tools/testing/selftests/xen/test_modules"
     shutil.copytree(host.REPO / tests, output / tests)
     (output / "Kbuild").write_text(KBUILD, encoding="utf-8")
@@ -78,8 +90,30 @@ def kernel_modules(trees: fetch.Trees) -> build.Built:
     return build.Built(output)
 
 
+def _build_library(source: Path, output: Path, directory: str, sysroot: Path) -> None:
+    """Builds a library, as it is in another directory where it was changed."""
+    library, files, needs = LIBRARIES[directory]
+    name = Path(directory).name
+    host.command(
+        f"building libxen{name} with the patch",
+        [
+            *(host.tool(f"{AMD64.cross}gcc"), "-shared", "-fPIC", "-O2"),
+            *("-Wall", "-Werror", "-D_GNU_SOURCE", "-D__XEN_TOOLS__"),
+            *(f"-I{output / part}" for part in ("include", "tools/include")),
+            f"-I{source / 'tools/include'}",
+            f"-Wl,--version-script={output / directory / f'libxen{name}.map'}",
+            *(f"-Wl,-soname,{library}", "-o", str(output / library)),
+            *(str(output / directory / file) for file in files),
+            *(f"--sysroot={sysroot}", *needs, "-lxentoollog", "-lxentoolcore"),
+        ],
+    )
+
+
 def library(release: str, spare: fetch.Archive | None = None) -> Path:
-    """Builds a release's libxendevicemodel with the patch, against its own headers."""
+    """Builds a release's libraries with the patch, against its own headers.
+
+    Returns libxendevicemodel, beside which the other is.
+    """
     scratch = SCRATCH / release
     packed = scratch / "packed"
     shutil.rmtree(packed, ignore_errors=True)
@@ -90,20 +124,9 @@ def library(release: str, spare: fetch.Archive | None = None) -> Path:
     upstream.xen(source).apply(output)
     headers = host.directory(output / "include/xen")
     (headers / "sys").symlink_to(output / "tools/include/xen-sys/Linux")
-    directory = output / upstream.LIBRARY
-    host.command(
-        "building libxendevicemodel with the patch",
-        [
-            *(host.tool(f"{AMD64.cross}gcc"), "-shared", "-fPIC", "-O2"),
-            *("-Wall", "-Werror", "-D_GNU_SOURCE", "-D__XEN_TOOLS__"),
-            *(f"-I{headers.parent}", f"-I{source / 'tools/include'}"),
-            f"-Wl,--version-script={source / upstream.LIBRARY / 'libxendevicemodel.map'}",
-            *(f"-Wl,-soname,{LIBRARY}", "-o", str(output / LIBRARY)),
-            *(str(directory / name) for name in ("core.c", "common.c")),
-            f"--sysroot={fetch.tree(fetch.xen(AMD64), release)}",
-            *("-lxencall", "-lxentoollog", "-lxentoolcore"),
-        ],
-    )
+    sysroot = fetch.tree(fetch.xen(AMD64), release)
+    for directory in LIBRARIES:
+        _build_library(source, output, directory, sysroot)
     return output / LIBRARY
 
 
@@ -142,18 +165,25 @@ def _check_trace(section: programs.Section, driver: str) -> ktap.Counts:
     return ktap.Counts(failed=1)
 
 
+def put_strace(files: cpio.Archive) -> None:
+    """Adds strace, and what it needs beside libc, in a directory of its own."""
+    strace = fetch.tree(STRACE)
+    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
+        files.copy(f"opt/strace/{path.name}", path)
+
+
 def _run_library(
     options: machine.Options, trees: fetch.Trees, shared: Path, built: build.Built
 ) -> tuple[ktap.Counts, Failure | None]:
-    """Runs the agreement test with the library in place of Debian's, and a trace."""
+    """Runs the agreement test with the libraries in place of Debian's, and a trace."""
     directory = build.selftests(trees)
     files = cpio.Archive()
     suite.put(files, directory, built)
     place = next(trees.xen.glob(f"usr/lib/*/{LIBRARY}")).parent.name
-    files.data(f"usr/lib/{place}/{LIBRARY}", shared.read_bytes(), 0o755)
-    strace = fetch.tree(STRACE)
-    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
-        files.copy(f"opt/strace/{path.name}", path)
+    for name, _, _ in LIBRARIES.values():
+        path = shared.with_name(name)
+        files.data(f"usr/lib/{place}/{name}", path.read_bytes(), 0o755)
+    put_strace(files)
     permitted = suite.permitted_skips(options, trees)
     total = ktap.Counts()
 
@@ -169,13 +199,13 @@ def _run_library(
         options,
         images.make(trees),
         machine.Load(suite.modules(options.driver, trees, built), files),
-        programs.script(["dm_nr_vcpus_test"])
+        programs.script(LIBRARY_TESTS)
         + f"\n{programs.begin('trace')}\n{TRACE}\n{programs.end()}",
         sections,
         "upstream",
     )
     sections.finish()
-    if {section.name for section in sections.all} != {"dm_nr_vcpus_test", "trace"}:
+    if {section.name for section in sections.all} != {*LIBRARY_TESTS, "trace"}:
         print("  FAIL not all of it ran", flush=True)
         total += ktap.Counts(failed=1)
     return total, None if verdict.status == 0 else verdict.failure()
@@ -203,12 +233,12 @@ def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
     # Only built: what it does does not depend on the release.
     newest = hypervisor.VERSION
     library(versions.XENS[newest].name, hypervisor.SPARE)
-    print(f"libxendevicemodel of Xen {newest} with the patch: builds", flush=True)
+    print(f"the libraries of Xen {newest} with the patch: build", flush=True)
     built = build.modules(trees)
     print("the kernel's own driver with the patch:", flush=True)
     results = [_run_kernel(ours, trees)]
     for each in (ours, replace(ours, driver="stock")):
-        print(f"libxendevicemodel with the patch, driver {each.driver}:", flush=True)
+        print(f"the libraries with the patch, driver {each.driver}:", flush=True)
         results.append(_run_library(each, trees, shared, built))
     total = ktap.Counts(passed=1)
     for counts, _ in results:

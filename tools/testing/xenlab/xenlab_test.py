@@ -44,6 +44,7 @@ import overlay
 import overlay_test
 import packages
 import programs
+import qemu
 import ran
 import records
 import selfcheck
@@ -52,6 +53,7 @@ import suite
 import toolstack
 import upstream
 import upstream_check
+import upstream_qemu
 import versions
 import xenlab
 from failure import Failure, Status
@@ -610,7 +612,8 @@ const struct file_operations xen_privcmd_fops = {
         """Returns a privcmd.c with the command."""
         self.put({upstream.DRIVER: text})
         tree = edit.kernel(self.path)
-        upstream._spatch(tree, upstream.COCCI / "privcmd.cocci", upstream.DRIVER)
+        added = upstream.ADDED[upstream.DRIVER]
+        upstream.spatch(tree, upstream.COCCI / "privcmd.cocci", upstream.DRIVER, added)
         return tree.read(upstream.DRIVER)
 
     def test_semantic_patch(self) -> None:
@@ -632,6 +635,316 @@ const struct file_operations xen_privcmd_fops = {
             with self.subTest(old=old), self.assertRaises(Failure) as caught:
                 self.apply_to(self.PRIVCMD.replace(old, new))
             self.assertIn(f"has no place, or more than one, for '{place}': ", str(caught.exception))
+
+    # Only what is changed, as QEMU 7.2 has it: by its file.
+    QEMU = {
+        "VERSION": "7.2.22\n",
+        upstream_qemu.ACCELERATOR: """\
+static int xen_init(MachineState *ms)
+{
+    xen_dmod = xendevicemodel_open(0, 0);
+    if (xen_dmod == NULL) {
+        return -1;
+    }
+    return 0;
+}
+""",
+        "include/hw/xen/xen_common.h": """\
+#if CONFIG_XEN_CTRL_INTERFACE_VERSION < 40900
+typedef xc_interface xendevicemodel_handle;
+#endif
+#if CONFIG_XEN_CTRL_INTERFACE_VERSION < 41100
+#endif
+""",
+        upstream_qemu.X86: """\
+typedef struct XenIOState {
+    CPUState **cpu_by_vcpu_id;
+} XenIOState;
+
+static ioreq_t *cpu_get_ioreq(XenIOState *state)
+{
+    MachineState *ms = MACHINE(qdev_get_machine());
+    unsigned int max_cpus = ms->smp.max_cpus;
+
+    return find(state, max_cpus);
+}
+
+static void handle_vmport_ioreq(XenIOState *state, ioreq_t *req)
+{
+    current_cpu = state->cpu_by_vcpu_id[state->send_vcpu];
+    regs_to_cpu(req);
+}
+
+static int xen_map_ioreq_server(XenIOState *state)
+{
+    state->fres = xenforeignmemory_map_resource(xen_fmem, xen_domid,
+                                                XENMEM_resource_ioreq_server,
+                                                state->ioservid, 0, 2, 0);
+    return 0;
+}
+
+void xen_hvm_init_pc(unsigned int max_cpus)
+{
+    int i, rc;
+
+    rc = xen_map_ioreq_server(state);
+    state->cpu_by_vcpu_id = g_new0(CPUState *, max_cpus);
+    state->ioreq_local_port = g_new0(evtchn_port_t, max_cpus);
+    for (i = 0; i < max_cpus; i++) {
+        rc = xenevtchn_bind_interdomain(state->xce_handle, xen_domid, i);
+        state->ioreq_local_port[i] = rc;
+    }
+}
+""",
+    }
+    # What newer ones have in the place of what 7.2 has.
+    MAPPED = """\
+    unsigned long num_frames = 1;
+    unsigned long frame = 1;
+
+    if (state->has_bufioreq) {
+        frame = 0;
+        num_frames = 2;
+    }
+    state->fres = xenforeignmemory_map_resource(xen_fmem, xen_domid,
+                                                XENMEM_resource_ioreq_server,
+                                                state->ioservid, frame, num_frames, 0);
+"""
+
+    def put_new_qemu(self) -> None:
+        """Puts what QEMU has had since 9.2, and where, into the tree."""
+        self.put(self.QEMU)
+        (self.path / "include/hw/xen/xen_common.h").rename(
+            self.path / "include/hw/xen/xen_native.h"
+        )
+        old = self.QEMU[upstream_qemu.X86]
+        state, functions = old.split("\n\n", 1)
+        common = re.sub(r"    state->fres = (.*\n)*?.*;\n", self.MAPPED, functions, count=1)
+        vmport = functions[functions.index("static void") : functions.index("static int")]
+        self.put(
+            {
+                "include/hw/xen/xen-hvm-common.h": state + "\n",
+                upstream_qemu.COMMON: common.replace(vmport, ""),
+                upstream_qemu.X86: vmport,
+            }
+        )
+
+    def test_qemu(self) -> None:
+        self.put(self.QEMU)
+        tree = upstream_qemu.make(self.path)
+        self.assertEqual(tree.names(), sorted(set(self.QEMU) - {"VERSION"}))
+        text = tree.read(upstream_qemu.X86)
+        self.assertIn("state->ioservid, 0, 1 + xen_ioreq_frames(state),", text)
+        self.assertIn("    unsigned int nr_vcpus;\n    CPUState **cpu_by_vcpu_id;\n", text)
+        self.assertNotIn("smp.max_cpus", text)
+        self.assertRegex(
+            tree.read(upstream_qemu.ACCELERATOR),
+            r"\n    }\n    if \(xen_domid_restrict && (.*\n)*        return -1;\n    }\n    return 0",
+        )
+        self.assertRegex(
+            tree.read("include/hw/xen/xen_common.h"),
+            r"xendevicemodel_restrict\((.*\n)*#if .* < 41500\n(.*\n)*#if .* < 41100\n",
+        )
+
+    def test_new_qemu(self) -> None:
+        self.put_new_qemu()
+        tree = upstream_qemu.make(self.path)
+        text = tree.read(upstream_qemu.COMMON)
+        self.assertIn("    unsigned long num_frames = xen_ioreq_frames(state);\n", text)
+        self.assertIn("        num_frames++;\n", text)
+        self.assertIn("if (!current_cpu) {", tree.read(upstream_qemu.X86))
+        self.assertIn("nr_vcpus;\n", tree.read("include/hw/xen/xen-hvm-common.h"))
+
+    def test_each_place_in_qemu_must_be_there(self) -> None:
+        for name, old in (
+            (upstream_qemu.X86, "cpu_get_ioreq("),
+            (upstream_qemu.X86, "xen_map_ioreq_server(XenIOState"),
+            (upstream_qemu.X86, "state->ioservid, 0, 2"),
+            (upstream_qemu.X86, "rc = xen_map_ioreq_server("),
+            (upstream_qemu.X86, "g_new0(CPUState *"),
+            (upstream_qemu.X86, "g_new0(evtchn_port_t"),
+            (upstream_qemu.X86, "i < max_cpus"),
+            (upstream_qemu.X86, "current_cpu = "),
+            (upstream_qemu.X86, "CPUState **cpu_by_vcpu_id;"),
+            (upstream_qemu.ACCELERATOR, "xendevicemodel_open("),
+            ("include/hw/xen/xen_common.h", "xendevicemodel_handle;"),
+            ("include/hw/xen/xen_common.h", "< 41100"),
+        ):
+            with self.subTest(old=old):
+                self.put({**self.QEMU, name: self.QEMU[name].replace(old, "another(")})
+                self.refused(upstream_qemu.make, f"{name} has no .*: this version is not known")
+
+    def test_each_place_in_new_qemu_must_be_there(self) -> None:
+        for old in ("num_frames = 1;", "num_frames = 2;"):
+            with self.subTest(old=old):
+                self.put_new_qemu()
+                text = (self.path / upstream_qemu.COMMON).read_text(encoding="utf-8")
+                self.put({upstream_qemu.COMMON: text.replace(old, "another = 3;")})
+                self.refused(upstream_qemu.make, r"has no place, .* for 'xen_ioreq_frames")
+
+    def test_no_qemu(self) -> None:
+        self.refused(upstream_qemu.make, "is no QEMU source tree: there is no VERSION in it")
+
+    def test_qemu_that_asks_already(self) -> None:
+        self.put(self.QEMU)
+        self.put({upstream_qemu.X86: "xendevicemodel_nr_vcpus(xen_dmod, xen_domid, &n)"})
+        self.refused(upstream_qemu.make, "asks Xen already: see its hw/i386/xen/xen-hvm.c")
+
+    # Only what is changed, as Xen 4.17 has it: by its file.
+    XEN = {
+        "tools/include/xen-sys/Linux/privcmd.h": """\
+/*
+ * @cmd: IOCTL_PRIVCMD_HYPERCALL
+ */
+#define IOCTL_PRIVCMD_UNIMPLEMENTED				\\
+	_IOC(_IOC_NONE, 'P', 0xFF, 0)
+
+#endif /* __LINUX_PUBLIC_PRIVCMD_H__ */
+""",
+        "tools/include/xendevicemodel.h": """\
+int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid);
+
+#endif
+""",
+        f"{upstream.LIBRARY}/Makefile": "MAJOR    = 1\nMINOR    = 4\n",
+        f"{upstream.LIBRARY}/libxendevicemodel.map": """\
+VERS_1.0 {
+	local: *; /* Do not expose anything by default */
+};
+
+VERS_1.4 {
+	global:
+		xendevicemodel_nr_vcpus;
+} VERS_1.0;
+""",
+        f"{upstream.LIBRARY}/private.h": "int osdep_xendevicemodel_restrict(\n    int);\n",
+        f"{upstream.LIBRARY}/core.c": """\
+int xendevicemodel_nr_vcpus(
+    xendevicemodel_handle *dmod, domid_t domid, unsigned int *vcpus)
+{
+    struct xen_dm_op op = {
+        .op = XEN_DMOP_nr_vcpus,
+    };
+
+    int rc = xendevicemodel_op(dmod, domid, 1, &op, sizeof(op));
+    if ( rc )
+        return rc;
+
+    return 0;
+}
+
+int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
+{
+    return osdep_xendevicemodel_restrict(dmod, domid);
+}
+""",
+        f"{upstream.LIBRARY}/common.c": """\
+int osdep_xendevicemodel_restrict(xendevicemodel_handle *dmod,
+                                  domid_t domid)
+{
+    if (dmod->fd < 0) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+
+    return ioctl(dmod->fd, IOCTL_PRIVCMD_RESTRICT, &domid);
+}
+""",
+        f"{upstream.LIBRARY}/compat.c": """\
+int osdep_xendevicemodel_restrict(xendevicemodel_handle *dmod,
+                                  domid_t domid)
+{
+    errno = EOPNOTSUPP;
+    return -1;
+}
+""",
+        "tools/include/xenforeignmemory.h": """\
+int xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
+                              domid_t domid);
+
+typedef struct xenforeignmemory_resource_handle xenforeignmemory_resource_handle;
+""",
+        f"{upstream.MEMORY_LIBRARY}/Makefile": "MAJOR    = 1\nMINOR    = 4\n",
+        f"{upstream.MEMORY_LIBRARY}/libxenforeignmemory.map": """\
+VERS_1.3 {
+	local: *;
+};
+VERS_1.4 {
+	global:
+		xenforeignmemory_resource_size;
+} VERS_1.3;
+""",
+        f"{upstream.MEMORY_LIBRARY}/private.h": "#define PERROR(_f...) \\\n    log(_f)\n",
+        f"{upstream.MEMORY_LIBRARY}/core.c": """\
+int xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
+                              domid_t domid)
+{
+    return osdep_xenforeignmemory_restrict(fmem, domid);
+}
+""",
+        f"{upstream.MEMORY_LIBRARY}/linux.c": """\
+int osdep_xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
+                                    domid_t domid)
+{
+    return ioctl(fmem->fd, IOCTL_PRIVCMD_RESTRICT, &domid);
+}
+""",
+    }
+
+    def test_xen(self) -> None:
+        self.put(self.XEN)
+        tree = upstream.xen(self.path)
+        self.assertEqual(tree.names(), sorted(self.XEN))
+        for library in upstream.DECLARATIONS:
+            name = f"xen{Path(library).name}"
+            with self.subTest(library=library):
+                self.assertIn(
+                    f"\n\nVERS_1.5 {{\n\tglobal:\n\t\t{name}_limit;\n}} VERS_1.4;\n",
+                    tree.read(f"{library}/lib{name}.map"),
+                )
+                self.assertIn("MINOR    = 5\n", tree.read(f"{library}/Makefile"))
+                self.assertRegex(
+                    tree.read(f"tools/include/{name}.h"),
+                    rf"_restrict\([^;]*;\n\n/\*(.*\n)*int {name}_limit\([^;]*;\n\n",
+                )
+                self.assertRegex(
+                    tree.read(f"{library}/core.c"), rf"\n}}\n\nint {name}_limit\("
+                )
+
+    def test_numbers_of_commands_in_xen(self) -> None:
+        self.put(self.XEN)
+        text = upstream.xen(self.path).read("tools/include/xen-sys/Linux/privcmd.h")
+        self.assertIn("};\n\n#define PRIVCMD_LIMIT_READ_ONLY\t(1 << 0)\n\n/*\n * @cmd:", text)
+        columns = {line.expandtabs().index("\\") for line in text.splitlines() if "\\" in line}
+        self.assertEqual(columns, {64})
+
+    def test_each_place_in_xen_must_be_there(self) -> None:
+        library, memory = upstream.LIBRARY, upstream.MEMORY_LIBRARY
+        for name, old in (
+            ("tools/include/xen-sys/Linux/privcmd.h", "#endif"),
+            ("tools/include/xendevicemodel.h", "xendevicemodel_restrict("),
+            (f"{library}/Makefile", "MINOR    = 4"),
+            (f"{library}/libxendevicemodel.map", "VERS_1.4"),
+            (f"{library}/private.h", "osdep_xendevicemodel_restrict("),
+            (f"{library}/core.c", "xendevicemodel_nr_vcpus("),
+            (f"{library}/core.c", "int xendevicemodel_restrict("),
+            (f"{library}/common.c", "osdep_xendevicemodel_restrict("),
+            (f"{library}/compat.c", "osdep_xendevicemodel_restrict("),
+            ("tools/include/xenforeignmemory.h", "xenforeignmemory_restrict("),
+            (f"{memory}/Makefile", "MINOR"),
+            (f"{memory}/libxenforeignmemory.map", "VERS_1.4"),
+            (f"{memory}/private.h", "#define PERROR("),
+            (f"{memory}/core.c", "int xenforeignmemory_restrict("),
+            (f"{memory}/linux.c", "osdep_xenforeignmemory_restrict("),
+        ):
+            with self.subTest(name=name, old=old):
+                self.put({**self.XEN, name: self.XEN[name].replace(old, "other(")})
+                self.refused(upstream.xen, "this version is not known")
+
+    def test_xen_has_a_command_already(self) -> None:
+        name = "tools/include/xen-sys/Linux/privcmd.h"
+        self.put({**self.XEN, name: f"#define IOCTL_PRIVCMD_LIMIT\n{self.XEN[name]}"})
+        self.refused(upstream.xen, f"has the command already: see its {name}")
 
     def test_white_space_of_spatch(self) -> None:
         self.assertEqual(
@@ -991,6 +1304,35 @@ class HostTest(unittest.TestCase):
                 host.tool("qemu-system-x86_64")
         self.assertEqual(caught.exception.status, Status.TOOL)
         self.assertIn("qemu-system-x86)", str(caught.exception))
+
+    def test_cached(self) -> None:
+        made: list[Path] = []
+
+        def make(directory: Path) -> None:
+            made.append(directory)
+            (directory / "file").write_text("", encoding="utf-8")
+
+        def fail(directory: Path) -> None:
+            make(directory)
+            raise Failure(Status.BUILD, "no")
+
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            mock.patch.object(host, "BUILD", Path(scratch)),
+            mock.patch.object(host, "CACHE", Path(scratch) / "cache"),
+            mock.patch.object(host, "say"),
+        ):
+            other = host.cached("a-b", b"1", "it", make)
+            first = host.cached("a", b"1", "it", make)
+            self.assertEqual(host.cached("a", b"1", "it", make), first)
+            self.assertEqual(len(made), 2)
+            with self.assertRaises(Failure):
+                host.cached("a", b"2", "it", fail)
+            self.assertFalse(made[-1].exists())
+            second = host.cached("a", b"3", "it", make)
+            self.assertTrue((second / "file").exists())
+            self.assertFalse(first.exists())
+            self.assertTrue((other / "file").exists())
 
 
 class PackagesTest(unittest.TestCase):
@@ -1842,6 +2184,31 @@ class ToolstackTest(unittest.TestCase):
             self.assertIn(there + b"\0", file.getvalue() + b"\0")
         for absent in (b"bin/b", b"usr/share"):
             self.assertNotIn(absent + b"\0", file.getvalue())
+
+
+class QemuTest(unittest.TestCase):
+    """The checks of a QEMU that asks."""
+
+    def test_each_check_is_a_function_of_its_script(self) -> None:
+        for check in toolstack.checks(qemu.PARTS, qemu.PARTS):
+            text = check.script.read_text(encoding="utf-8")
+            self.assertIn(f"\n{check.name}()\n", text)
+
+    def test_what_the_binary_is_made_of_names_it(self) -> None:
+        made: list[tuple[str, bytes]] = []
+
+        def cached(name: str, key: bytes, what: str, make: object) -> Path:
+            made.append((name, key))
+            return Path("/")
+
+        with mock.patch.object(host, "cached", cached):
+            qemu.binary("bookworm")
+            with mock.patch.object(qemu, "CONFIGURATION", ("--other",)):
+                qemu.binary("bookworm")
+            with mock.patch.object(upstream_qemu, "SEMANTIC", Path(__file__)):
+                qemu.binary("trixie")
+        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 2 + ["qemu-trixie"])
+        self.assertEqual(len({key for _, key in made}), 3)
 
 
 class CheckTest(unittest.TestCase):

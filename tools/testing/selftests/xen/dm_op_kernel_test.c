@@ -156,7 +156,7 @@ FIXTURE(hold)
 FIXTURE_SETUP(hold)
 {
 	if (on_stock_driver())
-		SKIP(return, "xen-dm-op.ko is not there with the stock driver");
+		SKIP_FIXTURE(return, "xen-dm-op.ko is not there with the stock driver");
 	self->dom = domain_create(DOMAIN_HVM, 3);
 	ASSERT_LT(0, self->dom);
 	ASSERT_EQ(0, load_module());

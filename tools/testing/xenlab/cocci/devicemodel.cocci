@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Has libxendevicemodel ask by IOCTL_PRIVCMD_DM_NR_VCPUS first; the rest of the
-// patch is made by upstream.py, which also puts white space right and makes
-// directives of the comments that hold one.
+// Has libxendevicemodel ask by IOCTL_PRIVCMD_DM_NR_VCPUS first, and limit handles; the
+// rest of the patch is made by upstream.py, which also puts white space right and
+// makes directives of the comments that hold one.
 
 // core.c
 @@
@@ -22,9 +22,22 @@ initializer list init;
      ...
  }
 
-// common.c is for FreeBSD too, which has no such command.
 @@
-typedef xendevicemodel_handle, domid_t;
+typedef xendevicemodel_handle, domid_t, uint64_t;
+identifier dmod, domid;
+@@
+ int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
+ {
+     ...
+ }
++int xendevicemodel_limit(xendevicemodel_handle *dmod, uint64_t operations)
++{
++    return osdep_xendevicemodel_limit(dmod, operations);
++}
+
+// common.c is for FreeBSD too, which has no such commands.
+@@
+typedef xendevicemodel_handle, domid_t, uint64_t;
 identifier dmod, domid;
 @@
 +int osdep_xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,
@@ -52,15 +65,62 @@ identifier dmod, domid;
      return ioctl(...);
  }
 
+@@
+typedef xendevicemodel_handle, domid_t, uint64_t;
+identifier dmod, domid;
+@@
++int osdep_xendevicemodel_limit(xendevicemodel_handle *dmod,
++                               uint64_t operations)
++{
++    /*#ifdef IOCTL_PRIVCMD_LIMIT*/
++    if (dmod->fd >= 0) {
++        struct privcmd_limit limit = {
++            .commands = 1ULL << _IOC_NR(IOCTL_PRIVCMD_DM_OP) |
++                        1ULL << _IOC_NR(IOCTL_PRIVCMD_LIMIT),
++            .dm_ops = operations,
++        };
++
++        if (operations & 1ULL << XEN_DMOP_nr_vcpus)
++            limit.commands |= 1ULL << _IOC_NR(IOCTL_PRIVCMD_DM_NR_VCPUS);
++        return ioctl(dmod->fd, IOCTL_PRIVCMD_LIMIT, &limit);
++    }
++    /*#endif*/
++    errno = EOPNOTSUPP;
++    return -1;
++}
++
+ int osdep_xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
+ {
+     ...
+     return ioctl(...);
+ }
+
 // compat.c
 @@
-typedef xendevicemodel_handle, domid_t;
+typedef xendevicemodel_handle, domid_t, uint64_t;
 identifier dmod, domid;
 @@
 +int osdep_xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod,
 +                                  domid_t domid, unsigned int *vcpus)
 +{
 +    errno = ENOTTY;
++    return -1;
++}
++
+ int osdep_xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
+ {
+     errno = EOPNOTSUPP;
+     return -1;
+ }
+
+@@
+typedef xendevicemodel_handle, domid_t, uint64_t;
+identifier dmod, domid;
+@@
++int osdep_xendevicemodel_limit(xendevicemodel_handle *dmod,
++                               uint64_t operations)
++{
++    errno = EOPNOTSUPP;
 +    return -1;
 +}
 +
