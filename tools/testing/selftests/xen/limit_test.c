@@ -7,8 +7,6 @@
 #include "eventfd.h"
 #include "race.h"
 
-#define NO_LIMITS	"the stock driver answers ENOTTY to IOCTL_PRIVCMD_LIMIT"
-
 /* The bits of a mask of operations, and those of a mask of resources. */
 #define DM_OPS		64
 #define RESOURCES	32
