@@ -95,6 +95,11 @@ matrix:
 	$(SETUP) test arm64
 	@$(XENLAB) matrix $(ONLY)
 
+.PHONY: check-selinux
+check-selinux:
+	$(SETUP) selinux
+	@$(XENLAB) selinux
+
 .PHONY: check-deb
 check-deb:
 	$(SETUP) deb
@@ -170,6 +175,7 @@ help:
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
+	@echo 'make check-selinux  compile the manual'"'"'s SELinux policy, and enforce it in dom0'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'

@@ -24,6 +24,8 @@ OS_RELEASE = Path("/etc/os-release")
 TOOLS: Mapping[str, str] = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "apt-get": "apt",
+    "checkmodule": "checkpolicy",
+    "checkpolicy": "checkpolicy",
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
     "dpkg-query": "dpkg",
     "gcc": "gcc",
@@ -35,6 +37,7 @@ TOOLS: Mapping[str, str] = {
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",
+    "semodule_package": "semodule-utils",
     "spatch": "coccinelle",
     "tar": "tar",
     "unifdef": "unifdef",

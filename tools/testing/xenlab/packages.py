@@ -33,6 +33,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "patches": ("coccinelle", "git", "make", "unifdef"),
     "kernel": (*_FETCH, *_COMPILE, *_KERNEL),
     "bench": (*_TEST, "gnuplot-nox"),
+    "selinux": (*_TEST, "checkpolicy", "semodule-utils"),
     "deb": (*_TEST, "debhelper", "dh-dkms", "genext2fs", "lintian", "uidmap"),
     "lint": (
         *(*_FETCH, *_COMPILE, "gcc-12-multilib"),
