@@ -101,6 +101,11 @@ matrix:
 	$(SETUP) test arm64
 	@$(XENLAB) matrix $(ONLY)
 
+.PHONY: check-selinux
+check-selinux:
+	$(SETUP) selinux
+	@$(XENLAB) selinux
+
 .PHONY: check-deb
 check-deb:
 	$(SETUP) deb
@@ -177,6 +182,7 @@ help:
 	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'
+	@echo 'make check-selinux  compile the manual'"'"'s SELinux policy, and enforce it in dom0'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'

@@ -7,9 +7,12 @@
  *	0x04  4 bytes  read-only   accesses so far, by all vCPUs, this one included
  *	0x08  4 bytes  read-only   number of the vCPU that reads
  *	0x10  8 bytes  read-write  scratch, each vCPU its own; 0 at first
+ *	0x18  1 byte   write-only  interrupts the vCPU that writes, with the vector
+ *				   that it writes: 16 or more, else nothing happens
  *
  * Bytes between and after them read as 0xff.  Any access of 1, 2, 4 or 8 bytes
- * will do, aligned or not; what it writes to read-only bytes is ignored.
+ * will do, aligned or not; what it writes to read-only bytes is ignored, and
+ * write-only bytes read as 0xff too.
  *
  * Nothing here knows of Xen: this is the file to replace.
  */
@@ -19,11 +22,15 @@
 #include "emulator.h"
 
 enum {
-	ID	 = 0x00,
-	ACCESSES = 0x04,
-	VCPU	 = 0x08,
-	SCRATCH	 = 0x10,
+	ID	  = 0x00,
+	ACCESSES  = 0x04,
+	VCPU	  = 0x08,
+	SCRATCH	  = 0x10,
+	INTERRUPT = 0x18,
 };
+
+/* Those below are the processor's own. */
+#define FIRST_VECTOR 16
 
 static const char id[4] = "XEMU";
 
@@ -44,16 +51,20 @@ __u64 device_read(struct device *device, unsigned int vcpu,
 	return value;
 }
 
-void device_write(struct device *device, unsigned int vcpu,
+__u8 device_write(struct device *device, unsigned int vcpu,
 		  unsigned int offset, unsigned int size, __u64 value)
 {
 	__u8 *scratch = (__u8 *)&device->scratch[vcpu];
+	__u8 vector = 0;
 
 	device->accesses++;
 	for (unsigned int end = offset + size; offset < end; offset++) {
 		if (offset >= SCRATCH &&
 		    offset < SCRATCH + sizeof(*device->scratch))
 			scratch[offset - SCRATCH] = value;
+		else if (offset == INTERRUPT)
+			vector = value;
 		value >>= 8;
 	}
+	return vector < FIRST_VECTOR ? 0 : vector;
 }

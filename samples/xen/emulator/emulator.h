@@ -28,6 +28,7 @@ struct options {
 	ioservid_t adopted;
 	__u64 ports;
 	__u64 memory;
+	bool interrupts;
 	uid_t uid;
 };
 
@@ -44,13 +45,22 @@ struct options {
 enum exit_status keeper(const struct options *options, pid_t worker, int pipe);
 enum exit_status worker(const struct options *options, int pipe);
 
+/* What a process may still do with its files of /dev/xen/privcmd. */
+enum rights {
+	KEEPER_STARTS,
+	KEEPER_WATCHES,
+	WORKER_SERVES,
+	WORKER_SERVES_AND_INTERRUPTS,
+};
+
 /* sandbox.c: failing is fatal in all of these */
-void sandbox_check_devices(void);
-int sandbox_open_privcmd(domid_t dom);
-void sandbox_restrict_libraries(domid_t dom);
+void sandbox_check_devices(const struct options *options);
+int sandbox_open_privcmd(void);
+void sandbox_restrict(domid_t dom);
+void sandbox_limit(enum rights rights);
 void sandbox_drop_privileges(uid_t uid);
 void sandbox_filter_keeper(void);
-void sandbox_filter_worker(void);
+void sandbox_filter_worker(bool interrupts);
 
 /* device.c: the device that is emulated */
 #define DEVICE_LENGTH 32
@@ -64,7 +74,8 @@ struct device {
 /* A size is 1, 2, 4 or 8, and offset + size at most DEVICE_LENGTH. */
 __u64 device_read(struct device *device, unsigned int vcpu,
 		  unsigned int offset, unsigned int size);
-void device_write(struct device *device, unsigned int vcpu,
+/* Answers with the vector of the interrupt that the vCPU gets, or with 0. */
+__u8 device_write(struct device *device, unsigned int vcpu,
 		  unsigned int offset, unsigned int size, __u64 value);
 
 #endif /* EMULATOR_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The process that makes the ioreq server, watches over it and destroys it.  It
- * may use all device-model operations, and reads nothing that the guest writes.
+ * may use the operations that this takes, fewer of them once it only watches, and
+ * reads nothing that the guest writes.
  */
 
 #include <errno.h>
@@ -203,13 +204,14 @@ enum exit_status keeper(const struct options *options, pid_t worker, int pipe)
 	keeper.signals = signalfd(-1, &signals, SFD_CLOEXEC);
 	if (keeper.signals < 0)
 		fail(NOT_STARTED, "cannot wait for signals: %s", strerror(errno));
-	keeper.privcmd = sandbox_open_privcmd(options->dom);
+	keeper.privcmd = sandbox_open_privcmd();
 	keeper.dmod = xendevicemodel_open(NULL, 0);
 	keeper.fmem = xenforeignmemory_open(NULL, 0);
 	if (!keeper.dmod || !keeper.fmem)
 		fail(NOT_STARTED, "cannot open Xen's interfaces: %s",
 		     strerror(errno));
-	sandbox_restrict_libraries(options->dom);
+	sandbox_restrict(options->dom);
+	sandbox_limit(KEEPER_STARTS);
 	sandbox_drop_privileges(options->uid);
 	sandbox_filter_keeper();
 
@@ -217,9 +219,11 @@ enum exit_status keeper(const struct options *options, pid_t worker, int pipe)
 		return NOT_STARTED;
 	if (claim_range(&keeper, false, options->ports) &&
 	    claim_range(&keeper, true, options->memory) &&
-	    enable_server(&keeper) &&
-	    write(pipe, &keeper.id, sizeof(keeper.id)) == sizeof(keeper.id))
-		status = watch(&keeper, worker, pipe);
+	    enable_server(&keeper)) {
+		sandbox_limit(KEEPER_WATCHES);
+		if (write(pipe, &keeper.id, sizeof(keeper.id)) == sizeof(keeper.id))
+			status = watch(&keeper, worker, pipe);
+	}
 	if (!server_exists(&keeper))
 		return status == DONE ? DOMAIN_GONE : status;
 	if (status == DONE || (status == NOT_STARTED && !options->adopt))

@@ -12,19 +12,21 @@
  * two processes, each in a sandbox that lets it do its part and no more:
  *
  *   the keeper (keeper.c) makes, enables and destroys the ioreq server.  It may
- *   make all device-model operations for its domain, and reads nothing that the
+ *   make the device-model operations that this takes, and reads nothing that the
  *   guest writes.
  *
  *   the worker (worker.c) serves the requests.  Of the commands of
- *   /dev/xen/privcmd it is left with two: IOCTL_PRIVCMD_DM_NR_VCPUS, whose
- *   answer says how many slots and event channels there are, and
- *   IOCTL_PRIVCMD_MMAP_RESOURCE, which maps the slots.
+ *   /dev/xen/privcmd it is left with three: IOCTL_PRIVCMD_DM_NR_VCPUS, whose
+ *   answer says how many slots and event channels there are,
+ *   IOCTL_PRIVCMD_MMAP_RESOURCE, which maps the slots, and IOCTL_PRIVCMD_DM_OP
+ *   with the one operation that interrupts the guest.
  *
- * Both (sandbox.c) open what they need, restrict it to the domain, give up the
- * file system, the network, all capabilities and root, and leave themselves no
- * system calls but the few in their seccomp filters; only then they begin.  A
- * pipe joins them: the keeper writes the ioreq server's number into it, and its
- * end tells the worker to end.
+ * Both (sandbox.c) open what they need, restrict it to the domain, limit it to
+ * the commands, operations and resources that they need, give up the file system,
+ * the network, all capabilities and root, and leave themselves no system calls but
+ * the few in their seccomp filters; only then they begin.  A pipe joins them: the
+ * keeper writes the ioreq server's number into it, and its end tells the worker to
+ * end.
  *
  * Of Xen's libraries only those with a stable interface are used, so that the
  * program runs on a newer Xen as it is.
@@ -49,6 +51,9 @@ static const char help[] =
 	"  -m, --memory=BASE  first of its 32 bytes of memory (default: 0xfd000000)\n"
 	"  -a, --adopt=ID     go on with the ioreq server ID, which an emulator with the\n"
 	"                     same ports and memory left when it was killed\n"
+	"  -n, --no-interrupts\n"
+	"                     do without interrupts, and with a driver that cannot keep\n"
+	"                     device-model operations apart (IOCTL_PRIVCMD_LIMIT)\n"
 	"  -u, --uid=UID      become this user and this group (default: 65534)\n"
 	"  -h, --help         print this\n"
 	"\n"
@@ -79,6 +84,7 @@ static struct options parse_options(int argc, char **argv)
 		{ "ports", required_argument, NULL, 'p' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "adopt", required_argument, NULL, 'a' },
+		{ "no-interrupts", no_argument, NULL, 'n' },
 		{ "uid", required_argument, NULL, 'u' },
 		{ "help", no_argument, NULL, 'h' },
 		{}
@@ -86,12 +92,13 @@ static struct options parse_options(int argc, char **argv)
 	struct options options = {
 		.ports = 0xe000,
 		.memory = 0xfd000000,
+		.interrupts = true,
 		/* By convention the user "nobody". */
 		.uid = 65534,
 	};
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "p:m:a:u:h", names, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "p:m:a:nu:h", names, NULL)) != -1) {
 		switch (opt) {
 		case 'p':
 			options.ports = parse("BASE of --ports", optarg, 0,
@@ -105,6 +112,9 @@ static struct options parse_options(int argc, char **argv)
 		case 'a':
 			options.adopt = true;
 			options.adopted = parse("ID", optarg, 0, 0xffff);
+			break;
+		case 'n':
+			options.interrupts = false;
 			break;
 		case 'u':
 			options.uid = parse("UID", optarg, 1, 0xfffffffe);
@@ -150,7 +160,7 @@ int main(int argc, char **argv)
 
 	/* Whatever the caller had open is not for the sandbox. */
 	close_range(STDERR_FILENO + 1, ~0U, 0);
-	sandbox_check_devices();
+	sandbox_check_devices(&options);
 	block_signals();
 	/* Or stdio asks the kernel for one later, which the filter refuses. */
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The process that serves the guest's requests.  It can make no device-model
- * operation, and takes nothing in the pages that it shares with Xen for granted:
- * whoever wrote there, it answers or ignores.
+ * The process that serves the guest's requests.  It can make one device-model
+ * operation, which interrupts the guest, and takes nothing in the pages that it
+ * shares with Xen for granted: whoever wrote there, it answers or ignores.
  */
 
 #include <assert.h>
@@ -27,6 +27,9 @@
 #define ALL_ONES	(~(__u64)0)
 #define SLOTS_PER_PAGE	(PAGE / sizeof(struct ioreq))
 
+/* As the address of an MSI names a local APIC.  Xen gives vCPUs every other id. */
+#define LOCAL_APIC(vcpu)	(0xfee00000 | 2 * (vcpu) << 12)
+
 /* The state and the flags, which have no address of their own, in one byte. */
 #define STATE_OFFSET	(offsetof(struct ioreq, type) - 1)
 
@@ -36,6 +39,7 @@ static_assert(PAGE % sizeof(struct ioreq) == 0, "slots fill whole pages");
 struct worker {
 	const struct options *options;
 	unsigned int vcpus;
+	xendevicemodel_handle *dmod;
 	xenevtchn_handle *xce;
 	/* One of each for every vCPU. */
 	struct ioreq *slots;
@@ -47,20 +51,15 @@ struct worker {
  * Asks before the filter, which has no room for it; 0 if there is no need to,
  * or no answer.
  */
-static unsigned int ask_without_the_command(int fd, domid_t dom)
+static unsigned int ask_without_the_command(const struct worker *worker, int fd)
 {
-	xendevicemodel_handle *dmod;
 	unsigned int vcpus = 0;
 
 	if (!ioctl(fd, IOCTL_PRIVCMD_DM_NR_VCPUS, NULL) || errno != ENOTTY)
 		return 0;
 	complain("xen-privcmd without DM_NR_VCPUS: asking xendevicemodel_nr_vcpus()");
-	dmod = xendevicemodel_open(NULL, 0);
-	if (!dmod)
+	if (xendevicemodel_nr_vcpus(worker->dmod, worker->options->dom, &vcpus))
 		return 0;
-	if (xendevicemodel_nr_vcpus(dmod, dom, &vcpus))
-		vcpus = 0;
-	xendevicemodel_close(dmod);
 	return vcpus;
 }
 
@@ -113,6 +112,15 @@ static bool is_inside(const struct ioreq *request, __u64 base)
 	       request->size <= DEVICE_LENGTH - (request->addr - base);
 }
 
+/* The vCPU takes it when its request is answered, not before. */
+static void interrupt_vcpu(const struct worker *worker, unsigned int vcpu, __u8 vector)
+{
+	if (worker->options->interrupts &&
+	    xendevicemodel_inject_msi(worker->dmod, worker->options->dom,
+				      LOCAL_APIC(vcpu), vector))
+		complain("cannot interrupt vCPU %u: %s", vcpu, strerror(errno));
+}
+
 /*
  * Answers a request that is the worker's own copy.  Reading what is not there
  * gives all ones, writing to it does nothing.  Neither string instructions nor
@@ -124,6 +132,7 @@ static __u64 answer(struct worker *worker, unsigned int vcpu,
 {
 	const struct options *options = worker->options;
 	__u64 base;
+	__u8 vector;
 
 	switch (request->type) {
 	case IOREQ_TYPE_PIO:
@@ -144,8 +153,10 @@ static __u64 answer(struct worker *worker, unsigned int vcpu,
 	if (request->dir == IOREQ_READ)
 		return device_read(&worker->device, vcpu, request->addr - base,
 				   request->size);
-	device_write(&worker->device, vcpu, request->addr - base, request->size,
-		     request->data);
+	vector = device_write(&worker->device, vcpu, request->addr - base,
+			      request->size, request->data);
+	if (vector)
+		interrupt_vcpu(worker, vcpu, vector);
 	return ALL_ONES;
 }
 
@@ -235,16 +246,18 @@ enum exit_status worker(const struct options *options, int pipe)
 	ioservid_t id;
 	int fd;
 
-	fd = sandbox_open_privcmd(options->dom);
+	fd = sandbox_open_privcmd();
 	fmem = xenforeignmemory_open(NULL, 0);
+	worker.dmod = xendevicemodel_open(NULL, 0);
 	worker.xce = xenevtchn_open(NULL, 0);
-	if (!fmem || !worker.xce)
+	if (!fmem || !worker.dmod || !worker.xce)
 		fail(NOT_STARTED, "cannot open Xen's interfaces: %s",
 		     strerror(errno));
-	worker.vcpus = ask_without_the_command(fd, options->dom);
-	sandbox_restrict_libraries(options->dom);
+	worker.vcpus = ask_without_the_command(&worker, fd);
+	sandbox_restrict(options->dom);
+	sandbox_limit(options->interrupts ? WORKER_SERVES_AND_INTERRUPTS : WORKER_SERVES);
 	sandbox_drop_privileges(options->uid);
-	sandbox_filter_worker();
+	sandbox_filter_worker(options->interrupts);
 
 	/* If there is no ioreq server, the keeper has said why. */
 	if (read(pipe, &id, sizeof(id)) != sizeof(id))

@@ -18,6 +18,7 @@ from failure import Failure, Status
 MODULES = ("xen-dm-op", "xen-privcmd")
 TEST_MODULE = "test_xen_dm_op"
 SELFTESTS = host.REPO / "tools/testing/selftests/xen"
+EMULATOR = "samples/xen/emulator"
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,17 @@ def selftests(trees: fetch.Trees) -> Path:
         if not os.access(output / path.stem, os.X_OK):
             raise Failure(Status.BUILD, f"building the selftests did not make {path.stem}")
     return output
+
+
+def emulator(trees: fetch.Trees, source: Path, output: Path) -> Path:
+    """Builds the emulator of the samples from a copy of the sources."""
+    make(
+        "building the emulator",
+        trees.arch.cross,
+        *("-C", str(source / EMULATOR), f"OUTPUT={output}"),
+        *(f"SYSROOT={trees.xen}", f"CC={trees.arch.cross}gcc"),
+    )
+    return output / "emulator"
 
 
 def demo(trees: fetch.Trees) -> Path:

@@ -25,6 +25,8 @@ OS_RELEASE = Path("/etc/os-release")
 TOOLS: Mapping[str, str] = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "apt-get": "apt",
+    "checkmodule": "checkpolicy",
+    "checkpolicy": "checkpolicy",
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
     "dpkg-query": "dpkg",
     "dpkg-source": "dpkg-dev",
@@ -39,6 +41,7 @@ TOOLS: Mapping[str, str] = {
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",
+    "semodule_package": "semodule-utils",
     "spatch": "coccinelle",
     "strip": "binutils",
     "tar": "tar",

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Drivers broken on purpose: each must turn the tests red that its record names."""
+"""Drivers, and emulators, broken on purpose.
+
+Each must turn the tests red that its record names.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -24,7 +27,7 @@ from records import Mutant
 LIMIT = 120
 SCRATCH = host.BUILD / "mutants"
 
-# What a build of the modules reads.
+# What a build of the modules reads, or one of the emulator.
 SOURCES = (
     "Kbuild",
     "Kconfig",
@@ -32,11 +35,12 @@ SOURCES = (
     "compat",
     "drivers",
     "include",
+    build.EMULATOR,
     "tools/testing/selftests/xen/test_modules",
     "tools/testing/xenlab/check-symvers",
 )
 
-# In dom0: one directory of modules for each driver.
+# In dom0: one directory of modules for each driver, and the emulator as it is.
 DIRECTORY = "/opt/mutants"
 # Stands for the driver as it is; no mutant has such a name.
 INTACT = "/"
@@ -51,7 +55,8 @@ end_all() {
 }
 """
 
-# Exchanges the driver; the argument is the directory with its modules.
+# Exchanges the driver, and the emulator; the argument is the directory with its
+# modules, and with an emulator if that is broken.
 EXCHANGE = f"""
 exchange() {{
 	if grep -q ' /proc/xen ' /proc/mounts; then
@@ -64,19 +69,22 @@ exchange() {{
 	done
 	cp "$1/xen-dm-op.ko" "$1/xen-privcmd.ko" "/lib/modules/$(uname -r)/updates/" || return 1
 	modprobe xenfs && mount -t xenfs xenfs /proc/xen || return 1
-	cp "$1/{build.TEST_MODULE}.ko" {programs.DIRECTORY}/
+	cp "$1/{build.TEST_MODULE}.ko" {programs.DIRECTORY}/ || return 1
+	emulator="$1/emulator"
+	[ -e "$emulator" ] || emulator={DIRECTORY}/emulator
+	cp -f "$emulator" {programs.DIRECTORY}/ && chmod 755 {programs.DIRECTORY}/emulator
 }}
 """
 
 
 @dataclass(frozen=True)
 class Build:
-    """The modules of one driver to be tried, built."""
+    """The modules of one driver to be tried, built, and the emulator if it is broken."""
 
     name: str
     # What to run with them: "PROGRAM TEST", or "PROGRAM" for all of its tests.
     commands: Sequence[str]
-    modules: Sequence[tuple[str, bytes]]
+    files: Sequence[tuple[str, bytes]]
 
 
 def check(mutant: Mutant) -> None:
@@ -127,6 +135,9 @@ def _build(
         (f"{module}.ko", built.file(module).read_bytes())
         for module in (*build.MODULES, build.TEST_MODULE)
     ]
+    if mutant is not None and mutant.breaks_emulator():
+        emulator = build.emulator(trees, source, SCRATCH / "emulator" / trees.xen.name)
+        files.append((emulator.name, emulator.read_bytes()))
     return Build(name, commands, files)
 
 
@@ -156,6 +167,7 @@ def script(builds: Sequence[Build]) -> str:
             parts.append(programs.run(command, LIMIT))
             parts.append(programs.end())
             parts.append(f"end_all {command.split()[0]}")
+            parts.append("end_all emulator")
         parts.append("fi")
     return "\n".join(parts)
 
@@ -170,8 +182,9 @@ def _boot(
     files = cpio.Archive()
     built = build.modules(trees)
     suite.put(files, directory, built)
+    files.copy(f"{DIRECTORY}/emulator", directory / "emulator")
     for number, item in enumerate(builds):
-        for name, content in item.modules:
+        for name, content in item.files:
             files.data(f"{DIRECTORY}/{number}/{name}", content)
     sections = programs.Sections()
     verdict = machine.boot(

@@ -34,6 +34,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "qemu": (*_TEST, "coccinelle", "dpkg-dev", "ninja-build", "patch", "pkg-config", "python3"),
     "kernel": (*_FETCH, *_COMPILE, *_KERNEL),
     "bench": (*_TEST, "gnuplot-nox"),
+    "selinux": (*_TEST, "checkpolicy", "semodule-utils"),
     "deb": (*_TEST, "debhelper", "dh-dkms", "genext2fs", "lintian", "uidmap"),
     "lint": (
         *(*_FETCH, *_COMPILE, "gcc-12-multilib"),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The records of mutants: what each changes in the driver, and what must notice.
 
-mutants/ has a TOML file for each source file of the driver. It names its source once,
-and then has records like this one, in the order of the source:
+mutants/ has a TOML file for each source file of the driver, and of the emulator of the
+samples. It names its source once, and then has records like this one, in the order of
+the source:
 
 	[[mutant]]
 	name = "mmap-gaps"
@@ -78,6 +79,10 @@ class Mutant:
     arch: str = HOST.name
     # The kernel's version, if it has to be another one than that of the run.
     linux: str = ""
+
+    def breaks_emulator(self) -> bool:
+        """Tells whether the emulator has to be built."""
+        return any(change.source.startswith("samples/") for change in self.changes)
 
     def apply(self, top: Path) -> None:
         """Breaks the sources below a directory."""

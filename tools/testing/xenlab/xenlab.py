@@ -164,6 +164,12 @@ def _debug(args: argparse.Namespace) -> int:
     return _close(*debug.run(machines, args.program, choice))
 
 
+def _selinux(args: argparse.Namespace) -> int:
+    import selinux  # only this command needs it
+
+    return _close(*selinux.run(_options(args)))
+
+
 def _demo(args: argparse.Namespace) -> int:
     options = _options(args)
     trees = versions.trees(options)
@@ -644,6 +650,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="time limit of each boot from power-on (600)",
     )
+
+    command = add(
+        "selinux", _selinux, "compile the manual's SELinux policy, and enforce it in dom0"
+    )
+    _add_machine(command, (), 600)
 
     command = add("demo", _demo, "run the demo in dom0")
     _add_machine(command, ("ours", "stock"), 600)

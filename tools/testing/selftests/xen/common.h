@@ -21,6 +21,8 @@
 	"this Xen's library has no call for the question"
 #define NO_SUCH_TYPE \
 	"this architecture's domains are not of that type"
+#define NO_LIMITS \
+	"the stock driver answers ENOTTY to IOCTL_PRIVCMD_LIMIT"
 #define NOT_ON_STOCK \
 	"the stock driver answers ENOTTY to IOCTL_PRIVCMD_DM_NR_VCPUS"
 

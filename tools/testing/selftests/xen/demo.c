@@ -95,6 +95,38 @@ static int act_as_emulator(domid_t own, domid_t other)
 
 #ifdef __x86_64__
 
+/* How many operations of DM_OP a file of /dev/xen/privcmd has left; -1 is not known. */
+static int operations_of(pid_t pid, int fd)
+{
+	unsigned long long mask;
+	char path[64], line[64];
+	int left = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "dm_ops: %llx", &mask) == 1)
+			left = __builtin_popcountll(mask);
+	if (file)
+		fclose(file);
+	return left;
+}
+
+/* The most that any of its files has. */
+static int operations_left(pid_t pid)
+{
+	int most = -1;
+
+	for (int fd = 0; fd < 64; fd++) {
+		int left = operations_of(pid, fd);
+
+		if (left > most)
+			most = left;
+	}
+	return most;
+}
+
 /* A guest that runs, and the emulator of samples/xen, from its start to its end. */
 static void show_emulator(void)
 {
@@ -117,16 +149,22 @@ static void show_emulator(void)
 	     "capabilities that it has");
 	show(atoi(proc_status(emulator.worker, "Seccomp")), SECCOMP_MODE_FILTER,
 	     "seccomp mode that it is in");
+	show(operations_left(emulator.worker), 1,
+	     "operations of DM_OP that LIMIT has left it");
 
 	memset(guest.orders->start, 1, GUEST_VCPUS);
 	guest.orders->rounds = GUEST_ROUNDS;
 	guest.orders->scratch = 1;
+	guest.orders->interrupts = 1;
 	show(guest_run(&guest), 0, "let the guest run");
 	show(guest_finishes(&guest, 30), 1, "all its vCPUs finish");
 	for (int i = 0; i < GUEST_VCPUS; i++)
 		show(guest.reports[i].wrong, 0,
 		     "wrong answers to vCPU %d's %u accesses", i,
 		     guest.reports[i].accesses);
+	for (int i = 0; i < GUEST_VCPUS; i++)
+		show(guest.reports[i].interrupts > 0, 1,
+		     "vCPU %d is interrupted by its device", i);
 	show(emulator_end(&emulator, SIGTERM), EMULATOR_DONE,
 	     "exit status after SIGTERM");
 	show(guest_destroy(&guest), 0, "destroy domain %d", guest.dom);

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -51,7 +52,14 @@ static bool is_ready(struct emulator *emulator)
 	return emulator->ready;
 }
 
-void emulator_start(struct emulator *emulator, const char *const *args)
+static bool on_stock_driver(void)
+{
+	const char *driver = getenv("PRIVCMD_DRIVER");
+
+	return driver && !strncmp(driver, "stock", strlen("stock"));
+}
+
+void emulator_start_as_told(struct emulator *emulator, const char *const *args)
 {
 	const char *argv[EMULATOR_MAX_ARGS + 2] = { "emulator" };
 
@@ -72,6 +80,18 @@ void emulator_start(struct emulator *emulator, const char *const *args)
 	     !has_ended(emulator); ms += 10)
 		usleep(10 * 1000);
 	look(emulator);
+}
+
+void emulator_start(struct emulator *emulator, const char *const *args)
+{
+	const char *argv[EMULATOR_MAX_ARGS + 1] = {};
+	int n = 0;
+
+	if (on_stock_driver())
+		argv[n++] = "--no-interrupts";
+	for (int i = 0; n < EMULATOR_MAX_ARGS && args[i]; i++)
+		argv[n++] = args[i];
+	emulator_start_as_told(emulator, argv);
 }
 
 int emulator_wait(struct emulator *emulator, unsigned int seconds)

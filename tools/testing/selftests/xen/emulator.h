@@ -39,12 +39,15 @@ struct emulator {
 
 /*
  * Runs it with these arguments, the last one NULL, until it is ready or has
- * ended; it may take 10 s.
+ * ended; it may take 10 s.  On the stock driver it is told to do without interrupts.
  */
 void emulator_start(struct emulator *emulator, const char *const *args);
 
 #define EMULATOR_START(emulator, ...) \
 	emulator_start(emulator, (const char *const []) { __VA_ARGS__, NULL })
+
+/* The same, on any driver with these arguments alone. */
+void emulator_start_as_told(struct emulator *emulator, const char *const *args);
 
 /* Waits for its end and answers with its exit status. */
 int emulator_wait(struct emulator *emulator, unsigned int seconds);

@@ -16,6 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <xendevicemodel.h>
 #include <xen/hvm/hvm_op.h>
@@ -166,8 +167,27 @@ TEST_F(sandbox, holds_no_other_files)
 	}
 }
 
-/* What a file of /dev/xen/privcmd can do that is restricted to a domain. */
-static bool privcmd_reaches_only(int fd, domid_t own, domid_t other)
+/* All bytes but the number: no field of any operation that Xen would take. */
+static int make_dm_op(int fd, domid_t dom, __u32 number)
+{
+	__u32 op[16];
+	struct privcmd_dm_op_buf buf = { .uptr = op, .size = sizeof(op) };
+
+	memset(op, 0xff, sizeof(op));
+	op[0] = number;
+	return dm_op(fd, dom, 1, &buf);
+}
+
+static int size_of_resource(int fd, domid_t dom, __u32 type)
+{
+	return map_resource(fd, (struct privcmd_mmap_resource) {
+		.dom = dom,
+		.type = type,
+	});
+}
+
+/* What a file of /dev/xen/privcmd cannot do that is restricted to a domain. */
+static bool privcmd_does_not_reach(int fd, domid_t other)
 {
 	char *page = map_file(fd, 1);
 	struct privcmd_mmap_resource resource = {
@@ -178,11 +198,12 @@ static bool privcmd_reaches_only(int fd, domid_t own, domid_t other)
 		.addr = (uintptr_t)page,
 	};
 
-	return page && ask(fd, own) == OWN_VCPUS && ask(fd, other) == -EPERM &&
+	return page && ask(fd, other) == -EPERM &&
+	       make_dm_op(fd, other, XEN_DMOP_inject_msi) == -EPERM &&
 	       map_resource(fd, resource) == -EPERM &&
 	       map_frames(fd, other, page, 0, 1) == -EPERM &&
 	       hypercall_xen_version(fd) == -EPERM &&
-	       restrict_to(fd, other) == -EINVAL;
+	       restrict_to(fd, other) == (on_stock_driver() ? -EINVAL : -EPERM);
 }
 
 static bool evtchn_does_not_reach(int fd, domid_t other)
@@ -207,7 +228,7 @@ TEST_F(sandbox, has_files_that_reach_no_other_domain)
 		self->emulators[0].pid,
 		self->emulators[0].worker,
 	};
-	domid_t own = self->guests[0].dom, other = self->guests[1].dom;
+	domid_t other = self->guests[1].dom;
 	unsigned int privcmds = 0, evtchns = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
@@ -221,7 +242,7 @@ TEST_F(sandbox, has_files_that_reach_no_other_domain)
 
 			ASSERT_LE(0, copy);
 			if (!strcmp(name, PRIVCMD_DEVICE)) {
-				EXPECT_TRUE(privcmd_reaches_only(copy, own, other));
+				EXPECT_TRUE(privcmd_does_not_reach(copy, other));
 				privcmds++;
 			} else if (!strcmp(name, "/dev/xen/evtchn")) {
 				EXPECT_TRUE(evtchn_does_not_reach(copy, other));
@@ -231,9 +252,123 @@ TEST_F(sandbox, has_files_that_reach_no_other_domain)
 		}
 		closedir(dir);
 	}
-	/* The keeper's own and two of its libraries; the worker's own and its library's. */
-	EXPECT_EQ(5, privcmds);
+	/* Each one's own and two of its libraries. */
+	EXPECT_EQ(6, privcmds);
 	EXPECT_EQ(1, evtchns);
+}
+
+#define BIT(number) (1ULL << (number))
+
+/* What emulator.rst says of each process. */
+FIXTURE(rights)
+{
+	struct guest guest;
+	struct emulator emulator;
+	pid_t pid;
+};
+
+FIXTURE_VARIANT(rights)
+{
+	const char *option;
+	bool keeper;
+	__u64 commands;
+	__u64 dm_ops;
+	__u64 resources;
+};
+
+FIXTURE_VARIANT_ADD(rights, of_the_keeper)
+{
+	.keeper = true,
+	.commands = BIT(5),
+	.dm_ops = BIT(XEN_DMOP_get_ioreq_server_info) |
+		  BIT(XEN_DMOP_set_ioreq_server_state) |
+		  BIT(XEN_DMOP_destroy_ioreq_server),
+};
+
+FIXTURE_VARIANT_ADD(rights, of_the_worker)
+{
+	.commands = BIT(5) | BIT(7) | BIT(32),
+	.dm_ops = BIT(XEN_DMOP_inject_msi),
+	.resources = BIT(XENMEM_resource_ioreq_server),
+};
+
+FIXTURE_VARIANT_ADD(rights, of_a_worker_without_interrupts)
+{
+	.option = "--no-interrupts",
+	.commands = BIT(7) | BIT(32),
+	.resources = BIT(XENMEM_resource_ioreq_server),
+};
+
+FIXTURE_SETUP(rights)
+{
+	ASSERT_EQ(0, guest_create(&self->guest, OWN_VCPUS));
+	EMULATOR_START(&self->emulator, self->guest.text, variant->option);
+	ASSERT_TRUE(self->emulator.ready) {
+		TH_LOG("%s", self->emulator.err);
+	}
+	self->pid = variant->keeper ? self->emulator.pid : self->emulator.worker;
+}
+
+FIXTURE_TEARDOWN(rights)
+{
+	emulator_end(&self->emulator, SIGKILL);
+	EXPECT_EQ(0, guest_destroy(&self->guest));
+}
+
+/* Those that no mask has a bit for, too. */
+static bool has(__u64 mask, __u32 number)
+{
+	return number < 64 && mask & BIT(number);
+}
+
+/* No hypervisor was asked: to an operation of the own domain it never says EPERM. */
+static bool is_as_expected(bool is_left, int answer)
+{
+	return is_left ? answer != -EPERM : answer == -EPERM;
+}
+
+/* This process has no filter: what is refused, the file refuses. */
+TEST_F(rights, are_few)
+{
+	static const __u32 high[] = { 64, 1000, 0x80000000, 0xffffffff };
+	domid_t dom = self->guest.dom;
+	DIR *dir = open_files(self->pid);
+	unsigned int found = 0;
+	int fd, copy;
+
+	if (on_stock_driver())
+		SKIP(return, NO_LIMITS);
+	ASSERT_NE(NULL, dir);
+	while ((fd = next_file(dir)) >= 0) {
+		if (strcmp(file_name(self->pid, fd), PRIVCMD_DEVICE))
+			continue;
+		copy = copy_file(self->pid, fd);
+		ASSERT_LE(0, copy);
+		for (size_t i = 0; i < ARRAY_SIZE(all_commands); i++) {
+			unsigned int command = all_commands[i];
+
+			EXPECT_EQ(has(variant->commands, _IOC_NR(command)) ?
+				  -EFAULT : -EPERM, request(copy, command, NULL)) {
+				TH_LOG("command %u", _IOC_NR(command));
+			}
+		}
+		for (__u32 i = 0; i < 64 + ARRAY_SIZE(high); i++) {
+			__u32 number = i < 64 ? i : high[i - 64];
+
+			EXPECT_TRUE(is_as_expected(has(variant->dm_ops, number),
+						   make_dm_op(copy, dom, number))) {
+				TH_LOG("operation %u", number);
+			}
+			EXPECT_TRUE(is_as_expected(has(variant->resources, number),
+						   size_of_resource(copy, dom, number))) {
+				TH_LOG("resource %u", number);
+			}
+		}
+		close(copy);
+		found++;
+	}
+	closedir(dir);
+	EXPECT_LT(0, found);
 }
 
 TEST_F(sandbox, does_not_keep_two_from_serving_at_once)
@@ -365,17 +500,102 @@ static long inject_nr_vcpus(pid_t pid, domid_t dom)
 }
 
 /* With the one address that is sure to be no mapping: it is refused before. */
-static long inject_map_resource(pid_t pid, domid_t dom)
+static long inject_map_resource(pid_t pid, domid_t dom, __u32 type)
 {
 	struct privcmd_mmap_resource resource = {
 		.dom = dom,
-		.type = XENMEM_resource_ioreq_server,
+		.type = type,
 		.idx = XENMEM_resource_ioreq_server_frame_ioreq(0),
 		.num = 1,
 	};
 
 	return inject_ioctl(pid, IOCTL_PRIVCMD_MMAP_RESOURCE, &resource,
 			    sizeof(resource));
+}
+
+/* A page of its own, for what a request points to; its filter lets it have one. */
+static unsigned long inject_page(pid_t pid)
+{
+	const struct call call = {
+		.number = SYS_mmap,
+		.args = { 0, XC_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1 },
+	};
+
+	return inject(pid, &call);
+}
+
+static bool write_memory(pid_t pid, unsigned long addr, const void *data, size_t size)
+{
+	struct iovec local = { .iov_base = (void *)data, .iov_len = size };
+	struct iovec remote = { .iov_base = (void *)addr, .iov_len = size };
+
+	return process_vm_writev(pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+/* The page is the process's. */
+static long inject_dm_op(pid_t pid, unsigned long page, domid_t dom, const struct xen_dm_op *op)
+{
+	const struct {
+		struct privcmd_dm_op_buf buf;
+		struct xen_dm_op op;
+	} data = {
+		.buf = {
+			.uptr = (void *)(page + sizeof(data.buf)),
+			.size = sizeof(data.op),
+		},
+		.op = *op,
+	};
+	const struct privcmd_dm_op arg = {
+		.dom = dom,
+		.num = 1,
+		.ubufs = (void *)page,
+	};
+
+	if (!write_memory(pid, page, &data, sizeof(data)))
+		return NOT_INJECTED;
+	return inject_ioctl(pid, IOCTL_PRIVCMD_DM_OP, &arg, sizeof(arg));
+}
+
+/* The filter lets operations through; the file knows one of them. */
+TEST_F(sandbox, lets_a_hijacked_worker_interrupt_its_own_domain_only)
+{
+	struct xen_dm_op msi = {
+		.op = XEN_DMOP_inject_msi,
+		.u.inject_msi = { .addr = 0xfee00000, .data = GUEST_INTERRUPT },
+	};
+	pid_t worker = self->emulators[0].worker;
+	domid_t own = self->guests[0].dom;
+	unsigned long page;
+
+	if (on_stock_driver())
+		SKIP(return, NO_LIMITS);
+	page = inject_page(worker);
+	ASSERT_EQ(0, page % XC_PAGE_SIZE);
+	self->guests[0].orders->work[0] = GUEST_TAKES_INTERRUPTS;
+	self->guests[0].orders->start[1] = 0;
+	self->guests[0].orders->start[2] = 0;
+	ASSERT_EQ(0, guest_run(&self->guests[0]));
+	ASSERT_TRUE(guest_goes_on(&self->guests[0], 1, 20));
+	EXPECT_EQ(0, inject_dm_op(worker, page, own, &msi));
+	for (int i = 0; i < 500 && !self->guests[0].reports[0].interrupts; i++)
+		usleep(10000);
+	EXPECT_LT(0, self->guests[0].reports[0].interrupts);
+	EXPECT_EQ(-EPERM, inject_dm_op(worker, page, self->guests[1].dom, &msi));
+
+	memset(&msi.u, 0xff, sizeof(msi.u));
+	for (msi.op = 0; msi.op < 64; msi.op++) {
+		if (msi.op == XEN_DMOP_inject_msi)
+			continue;
+		EXPECT_EQ(-EPERM, inject_dm_op(worker, page, own, &msi)) {
+			TH_LOG("operation %u", msi.op);
+		}
+	}
+	for (__u32 type = 1; type < 32; type++) {
+		EXPECT_EQ(-EPERM, inject_map_resource(worker, own, type)) {
+			TH_LOG("resource %u", type);
+		}
+	}
 }
 
 TEST_F(sandbox, lets_a_hijacked_worker_ask_about_its_own_domain_only)
@@ -386,38 +606,47 @@ TEST_F(sandbox, lets_a_hijacked_worker_ask_about_its_own_domain_only)
 	EXPECT_EQ(on_stock_driver() ? -ENOTTY : 0, inject_nr_vcpus(worker, own));
 	EXPECT_EQ(on_stock_driver() ? -ENOTTY : -EPERM,
 		  inject_nr_vcpus(worker, other));
-	EXPECT_EQ(-EPERM, inject_map_resource(worker, other));
+	EXPECT_EQ(-EPERM, inject_map_resource(worker, other,
+					      XENMEM_resource_ioreq_server));
 	/* No harm was done. */
 	ASSERT_EQ(0, guest_run(&self->guests[0]));
 	EXPECT_TRUE(guest_finishes(&self->guests[0], 40));
 	EXPECT_EQ(0, self->guests[0].reports[0].wrong);
 }
 
-#define CALL(name, ...)	{ .number = SYS_##name, .args = { __VA_ARGS__ } }
+#define CALL(name, ...)	.call = { .number = SYS_##name, .args = { __VA_ARGS__ } }
 
-/* None of these needs to succeed: the filter comes first. */
-static const struct call forbidden[] = {
-	CALL(ioctl, -1, IOCTL_PRIVCMD_HYPERCALL),
-	CALL(ioctl, -1, IOCTL_PRIVCMD_RESTRICT),
-	CALL(ioctl, -1, IOCTL_PRIVCMD_MMAPBATCH_V2),
-	CALL(ioctl, -1, IOCTL_EVTCHN_BIND_VIRQ),
-	CALL(openat, AT_FDCWD),
-	CALL(socket, AF_UNIX, SOCK_STREAM),
-	CALL(clone, SIGCHLD),
-	CALL(execve, 0),
-	CALL(kill, 1, 0),
-	CALL(ptrace, 0),
-	CALL(mmap, 0, XC_PAGE_SIZE, PROT_READ | PROT_EXEC,
-	     MAP_PRIVATE | MAP_ANONYMOUS, -1),
-	CALL(mprotect, 0, XC_PAGE_SIZE, PROT_EXEC),
-	/* Only the keeper's. */
-	CALL(ioctl, -1, IOCTL_PRIVCMD_DM_OP),
-	/* Only the worker's. */
-	CALL(ioctl, -1, IOCTL_PRIVCMD_DM_NR_VCPUS),
-	CALL(read, -1),
+enum process {
+	KEEPER = 1,
+	WORKER = 2,
+	INTERRUPTING_WORKER = 4,
+	WORKERS = WORKER | INTERRUPTING_WORKER,
 };
 
-#define KEEPERS	(ARRAY_SIZE(forbidden) - 3)
+/* None of these needs to succeed: the filter comes first. */
+static const struct {
+	struct call call;
+	/* An enum process, or several. */
+	unsigned int allowed_to;
+} forbidden[] = {
+	{ CALL(ioctl, -1, IOCTL_PRIVCMD_HYPERCALL) },
+	{ CALL(ioctl, -1, IOCTL_PRIVCMD_RESTRICT) },
+	{ CALL(ioctl, -1, IOCTL_PRIVCMD_MMAPBATCH_V2) },
+	{ CALL(ioctl, -1, IOCTL_EVTCHN_BIND_VIRQ) },
+	{ CALL(openat, AT_FDCWD) },
+	{ CALL(socket, AF_UNIX, SOCK_STREAM) },
+	{ CALL(clone, SIGCHLD) },
+	{ CALL(execve, 0) },
+	{ CALL(kill, 1, 0) },
+	{ CALL(ptrace, 0) },
+	{ CALL(mmap, 0, XC_PAGE_SIZE, PROT_READ | PROT_EXEC,
+	       MAP_PRIVATE | MAP_ANONYMOUS, -1) },
+	{ CALL(mprotect, 0, XC_PAGE_SIZE, PROT_EXEC) },
+	{ CALL(ioctl, -1, IOCTL_PRIVCMD_LIMIT), .allowed_to = KEEPER },
+	{ CALL(ioctl, -1, IOCTL_PRIVCMD_DM_OP), .allowed_to = KEEPER | INTERRUPTING_WORKER },
+	{ CALL(ioctl, -1, IOCTL_PRIVCMD_DM_NR_VCPUS), .allowed_to = WORKERS },
+	{ CALL(read, -1), .allowed_to = WORKERS },
+};
 
 FIXTURE(filter)
 {
@@ -427,17 +656,24 @@ FIXTURE(filter)
 
 FIXTURE_VARIANT(filter)
 {
-	bool keeper;
+	enum process process;
+	const char *option;
 };
 
 FIXTURE_VARIANT_ADD(filter, of_the_worker)
 {
-	.keeper = false,
+	.process = INTERRUPTING_WORKER,
+};
+
+FIXTURE_VARIANT_ADD(filter, of_a_worker_without_interrupts)
+{
+	.process = WORKER,
+	.option = "--no-interrupts",
 };
 
 FIXTURE_VARIANT_ADD(filter, of_the_keeper)
 {
-	.keeper = true,
+	.process = KEEPER,
 };
 
 FIXTURE_SETUP(filter)
@@ -455,22 +691,23 @@ TEST_F(filter, kills_for_all_else)
 {
 	char adopt[32] = "--uid=65534";
 	struct emulator *emulator = &self->emulator;
+	bool keeper = variant->process == KEEPER;
 
+	if (variant->process == INTERRUPTING_WORKER && on_stock_driver())
+		SKIP(return, NO_LIMITS);
 	for (size_t i = 0; i < ARRAY_SIZE(forbidden); i++) {
-		if (i == KEEPERS && variant->keeper)
+		if (forbidden[i].allowed_to & variant->process)
 			continue;
-		if (i > KEEPERS && !variant->keeper)
-			break;
-		EMULATOR_START(emulator, adopt, self->guest.text);
+		EMULATOR_START(emulator, adopt, self->guest.text, variant->option);
 		ASSERT_TRUE(emulator->ready) {
 			TH_LOG("%s", emulator->err);
 		}
 		EXPECT_EQ(KILLED_BY_FILTER,
-			  inject(variant->keeper ? emulator->pid : emulator->worker,
-				 &forbidden[i])) {
+			  inject(keeper ? emulator->pid : emulator->worker,
+				 &forbidden[i].call)) {
 			TH_LOG("call no. %zu", i);
 		}
-		if (variant->keeper) {
+		if (keeper) {
 			/* A child of this process, whose end inject() has seen. */
 			emulator->pid = 0;
 			EXPECT_TRUE(proc_ends(emulator->worker));

@@ -21,12 +21,23 @@ static bool is_one_line(const char *output)
 	return newline && newline > output && !newline[1];
 }
 
-/* What it says where it has to ask in the old way, and nothing else does. */
-static bool said_how_it_asked(const struct emulator *emulator)
+static unsigned int lines(const char *output)
+{
+	unsigned int n = 0;
+
+	while ((output = strchr(output, '\n'))) {
+		output++;
+		n++;
+	}
+	return n;
+}
+
+/* What it says where it lacks something, and nothing else does. */
+static bool said_what_is_missing(const struct emulator *emulator)
 {
 	if (!on_stock_driver())
 		return !emulator->err[0];
-	return is_one_line(emulator->err) &&
+	return lines(emulator->err) == 2 && strstr(emulator->err, "without LIMIT") &&
 	       strstr(emulator->err, "xendevicemodel_nr_vcpus()");
 }
 
@@ -111,7 +122,7 @@ static bool is_refused(struct emulator *emulator, const char *why)
 {
 	const char *last = strrchr(emulator->err, '\n');
 
-	/* How it asked is one more line. */
+	/* What is missing is said before. */
 	while (last > emulator->err && last[-1] != '\n')
 		last--;
 	return emulator->status == EMULATOR_NOT_STARTED && !emulator->out[0] &&
@@ -143,6 +154,19 @@ TEST_F(program, says_why_it_does_not_start)
 		TH_LOG("%s", self->emulator.err);
 	}
 	EXPECT_EQ(0, domain_destroy(pv));
+}
+
+TEST_F(program, does_not_interrupt_on_a_driver_without_limits)
+{
+	static const char *const interrupts[EMULATOR_MAX_ARGS] = { "32751" };
+
+	emulator_start_as_told(&self->emulator, interrupts);
+	if (!on_stock_driver()) {
+		EXPECT_TRUE(is_refused(&self->emulator, "no such domain"));
+		return;
+	}
+	EXPECT_TRUE(is_one_line(self->emulator.err) &&
+		    is_refused(&self->emulator, "--no-interrupts"));
 }
 
 FIXTURE(vcpus)
@@ -181,6 +205,7 @@ FIXTURE_SETUP(vcpus)
 	ASSERT_EQ(0, guest_create(&self->guest, variant->number));
 	self->guest.orders->rounds = variant->rounds;
 	self->guest.orders->scratch = 1;
+	self->guest.orders->interrupts = !on_stock_driver();
 	for (unsigned int i = 0; i < variant->number; i++)
 		self->guest.orders->start[i] = 1;
 	EMULATOR_START(&self->emulator, self->guest.text);
@@ -199,7 +224,7 @@ TEST_F(vcpus, are_served_each_through_its_own_slot)
 	}
 	EXPECT_EQ(self->guest.dom, self->emulator.dom);
 	EXPECT_EQ(variant->number, self->emulator.vcpus);
-	EXPECT_TRUE(said_how_it_asked(&self->emulator));
+	EXPECT_TRUE(said_what_is_missing(&self->emulator));
 	ASSERT_EQ(0, guest_run(&self->guest));
 	EXPECT_TRUE(guest_finishes(&self->guest, 80));
 	for (unsigned int i = 0; i < variant->number; i++) {
@@ -212,8 +237,32 @@ TEST_F(vcpus, are_served_each_through_its_own_slot)
 			TH_LOG("vCPU %u: first at %#x: %#x, not %#x", i,
 			       report->where, report->got, report->expected);
 		}
+		EXPECT_LE(on_stock_driver() ? 0 : 2 * variant->rounds,
+			  report->interrupts);
 	}
 	EXPECT_EQ(EMULATOR_DONE, emulator_end(&self->emulator, SIGTERM));
+}
+
+/* The register is there, and that is all. */
+TEST(does_without_interrupts)
+{
+	struct emulator emulator;
+	struct guest guest;
+
+	ASSERT_EQ(0, guest_create(&guest, 1));
+	guest.orders->rounds = 1;
+	guest.orders->interrupts = 1;
+	EMULATOR_START(&emulator, "--no-interrupts", guest.text);
+	EXPECT_TRUE(emulator.ready) {
+		TH_LOG("%s", emulator.err);
+	}
+	EXPECT_EQ(0, guest_run(&guest));
+	EXPECT_TRUE(guest_finishes(&guest, 20));
+	EXPECT_EQ(0, guest.reports[0].interrupts);
+	/* By a port and by memory. */
+	EXPECT_EQ(2, guest.reports[0].wrong);
+	EXPECT_EQ(EMULATOR_DONE, emulator_end(&emulator, SIGTERM));
+	EXPECT_EQ(0, guest_destroy(&guest));
 }
 
 /* A guest of three vCPUs that goes on for good, and its emulator. */

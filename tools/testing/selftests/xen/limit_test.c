@@ -9,8 +9,6 @@
 
 #include <sys/mount.h>
 
-#define NO_LIMITS	"the stock driver answers ENOTTY to IOCTL_PRIVCMD_LIMIT"
-
 /* The bits of a mask of operations, and those of a mask of resources. */
 #define DM_OPS		64
 #define RESOURCES	32

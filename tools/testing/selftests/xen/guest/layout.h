@@ -56,6 +56,8 @@ struct guest_orders {
 	unsigned int rounds;
 	/* Whether what it writes is to be kept, also between the rounds. */
 	unsigned int scratch;
+	/* Whether the device interrupts. */
+	unsigned int interrupts;
 	/* The vCPUs to start; vCPU 0 runs in any case. */
 	unsigned char start[GUEST_MAX_VCPUS];
 };

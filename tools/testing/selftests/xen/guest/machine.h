@@ -29,4 +29,8 @@ void interrupted(unsigned int self);
 /* For x86 alone, whose processors have ports. */
 void use_device(unsigned int self);
 
+/* For x86 alone: calls it in between, from here on. */
+void allow_interrupts(void);
+void forbid_interrupts(void);
+
 #endif /* SELFTESTS_XEN_GUEST_MACHINE_H */

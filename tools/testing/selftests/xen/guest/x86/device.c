@@ -12,6 +12,10 @@
 #define VCPU			0x08
 #define NOTHING			0x0c
 #define SCRATCH			0x10
+#define INTERRUPT		0x18
+
+/* The processor's own. */
+#define NO_VECTOR		15
 
 /* "XEMU" */
 #define ID_VALUE		0x554d4558
@@ -131,6 +135,26 @@ static void use_strings(unsigned int self)
 		     : "d"(orders->ports + SCRATCH) : "memory");
 }
 
+/*
+ * The interrupt comes before the next instruction.  At times the emulated processor
+ * takes one twice, so that the ones that must not come are looked for first.
+ */
+static void use_interrupt(unsigned int self)
+{
+	static const unsigned int ways[] = { BY_PORT, BY_MEMORY };
+
+	for (int i = 0; i < 2; i++) {
+		unsigned int before = reports[self].interrupts;
+
+		put(self, ways[i] + INTERRUPT, 1, NO_VECTOR);
+		put(self, ways[i] + INTERRUPT + 1, 1, GUEST_INTERRUPT);
+		compare(self, ways[i] + INTERRUPT, reports[self].interrupts - before, 0);
+		put(self, ways[i] + INTERRUPT, 1, GUEST_INTERRUPT);
+		compare(self, ways[i] + INTERRUPT, reports[self].interrupts > before, 1);
+	}
+	expect(self, BY_PORT + INTERRUPT, 4, 0xffffffff);
+}
+
 void use_device(unsigned int self)
 {
 	struct guest_report *report = &reports[self];
@@ -140,6 +164,8 @@ void use_device(unsigned int self)
 		use_strings(self);
 		put(self, BY_PORT + SCRATCH + 4, 4, ~scratch);
 	}
+	if (orders->interrupts)
+		allow_interrupts();
 	do {
 		expect(self, BY_PORT + ID, 4, ID_VALUE);
 		expect(self, BY_PORT + ID + 1, 1, 'E');
@@ -156,6 +182,9 @@ void use_device(unsigned int self)
 			compare(self, BY_PORT + ACCESSES, accesses > last, 1);
 			last = accesses;
 		}
+		if (orders->interrupts)
+			use_interrupt(self);
 		report->rounds++;
 	} while (report->rounds != orders->rounds);
+	forbid_interrupts();
 }

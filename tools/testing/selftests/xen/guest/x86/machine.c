@@ -67,7 +67,7 @@ __attribute__((interrupt)) static void handler(void *frame)
 	store(LOCAL_APIC + END_OF_INTERRUPT, 4, 0);
 }
 
-void take_interrupts(unsigned int self)
+void allow_interrupts(void)
 {
 	static unsigned long long idt[GUEST_INTERRUPT + 1];
 	const struct {
@@ -82,7 +82,18 @@ void take_interrupts(unsigned int self)
 			       (entry & 0xffff);
 	asm volatile("lidt %0" :: "m"(idt_pointer.limit), "m"(idt_pointer), "m"(idt));
 	store(LOCAL_APIC + SPURIOUS_VECTOR, 4, ENABLED | 0xff);
+	asm volatile("sti" ::: "memory");
+}
+
+void forbid_interrupts(void)
+{
+	asm volatile("cli" ::: "memory");
+}
+
+void take_interrupts(unsigned int self)
+{
+	allow_interrupts();
 	reports[self].rounds = 1;
 	for (;;)
-		asm volatile("sti; hlt" ::: "memory");
+		asm volatile("hlt" ::: "memory");
 }
