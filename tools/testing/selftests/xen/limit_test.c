@@ -383,7 +383,8 @@ TEST_F(limit, can_leave_any_command)
 			int expected = request(self->fd, all_commands[j], NULL);
 
 			EXPECT_EQ(i == j ? expected : -EPERM, request(fd, all_commands[j], NULL)) {
-				TH_LOG("command %#x with %#x only", all_commands[j], all_commands[i]);
+				TH_LOG("command %#x, of which %#x stays", all_commands[j],
+				       all_commands[i]);
 			}
 		}
 		close(fd);
