@@ -238,13 +238,17 @@ TEST_F(limit, leaves_what_both_of_two_name)
 
 TEST_F(limit, is_of_one_open_file)
 {
-	int fd = privcmd_open();
+	int before = privcmd_open(), after;
 
-	ASSERT_LE(0, fd);
+	ASSERT_LE(0, before);
 	ASSERT_EQ(0, limit_to_questions(self->fd));
-	expect_all(_metadata, fd, self->dom);
+	after = privcmd_open();
+	ASSERT_LE(0, after);
+	expect_all(_metadata, before, self->dom);
+	expect_all(_metadata, after, self->dom);
 	expect_only_questions(_metadata, self->fd, self->dom);
-	close(fd);
+	close(before);
+	close(after);
 }
 
 TEST_F(limit, is_shared_by_duplicates)
@@ -383,7 +387,7 @@ TEST_F(limit, can_leave_any_command)
 			int expected = request(self->fd, all_commands[j], NULL);
 
 			EXPECT_EQ(i == j ? expected : -EPERM, request(fd, all_commands[j], NULL)) {
-				TH_LOG("command %#x with %#x only", all_commands[j],
+				TH_LOG("command %#x, of which %#x stays", all_commands[j],
 				       all_commands[i]);
 			}
 		}
