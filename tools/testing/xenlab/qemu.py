@@ -12,7 +12,6 @@ from pathlib import Path
 import cpio
 import fetch
 import host
-import hypervisor
 import ktap
 import machine
 import toolstack
@@ -20,7 +19,7 @@ import upstream
 import upstream_check
 import upstream_qemu
 import versions
-from failure import Failure
+from failure import Failure, Status
 from toolstack import Check
 
 SCRIPT = toolstack.HERE / "qemu-checks"
@@ -36,7 +35,6 @@ PACKAGES = fetch.Spec(
         "libseccomp-dev",
         "libxen-dev",
         "meson",
-        "python3-distlib",
         "zlib1g-dev",
     ),
     fetch.finish_xen,
@@ -96,6 +94,8 @@ PARTS: Mapping[str, Sequence[Check]] = {
     ),
 }
 
+# The configuration is that of QEMU 7.2.
+RELEASE = "bookworm"
 # Raise it when the build changes, so that what was built before is built anew.
 RECIPE = 1
 
@@ -127,10 +127,10 @@ def _compiler(tree: Path) -> str:
     return f"{host.tool('gcc')} --sysroot={tree} -B{places} -L{places}"
 
 
-def _build(release: str, target: Path) -> None:
+def _build(target: Path) -> None:
     """Builds QEMU with the patch into a directory."""
-    tree = fetch.tree(PACKAGES, release)
-    source = fetch.patched_source("qemu", release, target)
+    tree = fetch.tree(PACKAGES, RELEASE)
+    source = fetch.patched_source("qemu", RELEASE, target)
     upstream_qemu.make(source).apply(source)
     output = target / "output"
     output.mkdir()
@@ -168,18 +168,17 @@ def _build(release: str, target: Path) -> None:
             path.unlink()
 
 
-def binary(release: str) -> Path:
-    """Returns a release's QEMU with the patch, and builds it first if the cache lacks it."""
+def binary() -> Path:
+    """Returns QEMU with the patch, and builds it first if the cache lacks it."""
     key = f"{RECIPE} {CONFIGURATION} {PACKAGES.packages}".encode()
     for path in (Path(upstream_qemu.__file__), upstream_qemu.SEMANTIC):
         key += path.read_bytes()
-    what = f"Debian {release}'s QEMU with the patch (6 minutes of processor time)"
-    directory = host.cached(f"qemu-{release}", key, what, lambda to: _build(release, to))
-    return directory / BINARY
+    what = f"Debian {RELEASE}'s QEMU with the patch (6 minutes of processor time)"
+    return host.cached(f"qemu-{RELEASE}", key, what, _build) / BINARY
 
 
-def library(release: str) -> Path:
-    """Returns a release's libxendevicemodel with its patch, built first if need be."""
+def library() -> Path:
+    """Returns libxendevicemodel with its patch, built first if the cache lacks it."""
     key = f"{RECIPE}".encode()
     for path in (
         upstream.COCCI / "devicemodel.cocci",
@@ -188,19 +187,18 @@ def library(release: str) -> Path:
         host.REPO / upstream.UAPI,
     ):
         key += path.read_bytes()
-    spare = hypervisor.SPARE if release == versions.XENS[hypervisor.VERSION].name else None
 
     def make(target: Path) -> None:
-        shutil.copy(upstream_check.library(release, spare), target)
+        shutil.copy(upstream_check.library(RELEASE), target)
 
-    what = f"Debian {release}'s libxendevicemodel with the patch"
-    return host.cached(f"devicemodel-{release}", key, what, make) / upstream_check.LIBRARY
+    what = f"Debian {RELEASE}'s libxendevicemodel with the patch"
+    return host.cached(f"devicemodel-{RELEASE}", key, what, make) / upstream_check.LIBRARY
 
 
-def _put(files: cpio.Archive, release: str) -> None:
+def _put(files: cpio.Archive) -> None:
     """Adds what dom0 runs beside the toolstack."""
-    files.copy(PLACE, binary(release))
-    shared = library(release)
+    files.copy(PLACE, binary())
+    shared = library()
     files.data(f"{LIBRARIES}/{shared.name}", shared.read_bytes(), 0o755)
     upstream_check.put_strace(files)
     for name, command in STARTED.items():
@@ -216,10 +214,12 @@ def run(
     total = ktap.Counts()
     failures: list[Failure] = []
     for options in drivers:
-        release = versions.xen_release(options.xen) or host.suite()
-        counts, more = toolstack.run_checks(
-            options, chosen, lambda files: _put(files, release)
-        )
+        if (versions.xen_release(options.xen) or host.suite()) != RELEASE:
+            raise Failure(
+                Status.USAGE,
+                f"QEMU is built from Debian {RELEASE}'s source alone: choose --xen 4.17",
+            )
+        counts, more = toolstack.run_checks(options, chosen, _put)
         total += counts
         failures += more
     return total, failures

@@ -2223,6 +2223,10 @@ class QemuTest(unittest.TestCase):
             text = check.script.read_text(encoding="utf-8")
             self.assertIn(f"\n{check.name}()\n", text)
 
+    def test_only_the_release_whose_qemu_is_built(self) -> None:
+        with self.assertRaisesRegex(Failure, "choose --xen 4.17"):
+            qemu.run([machine.Options(xen="4.20")], ())
+
     def test_what_the_binary_is_made_of_names_it(self) -> None:
         made: list[tuple[str, bytes]] = []
 
@@ -2231,12 +2235,12 @@ class QemuTest(unittest.TestCase):
             return Path("/")
 
         with mock.patch.object(host, "cached", cached):
-            qemu.binary("bookworm")
+            qemu.binary()
             with mock.patch.object(qemu, "CONFIGURATION", ("--other",)):
-                qemu.binary("bookworm")
+                qemu.binary()
             with mock.patch.object(upstream_qemu, "SEMANTIC", Path(__file__)):
-                qemu.binary("trixie")
-        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 2 + ["qemu-trixie"])
+                qemu.binary()
+        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 3)
         self.assertEqual(len({key for _, key in made}), 3)
 
 
