@@ -89,6 +89,12 @@ differential:
 check-toolstack:
 	$(SETUP) test
 	@$(XENLAB) toolstack
+	@$(XENLAB) toolstack --xen 4.20 hvm
+
+.PHONY: check-qemu
+check-qemu:
+	$(SETUP) qemu
+	@$(XENLAB) qemu --driver both
 
 .PHONY: matrix
 matrix:
@@ -170,6 +176,7 @@ help:
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-debug  run tests on a kernel with KASAN, lockdep, kmemleak, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
+	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
 	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'

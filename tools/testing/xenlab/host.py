@@ -4,13 +4,14 @@
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from failure import Failure, Status
@@ -120,6 +121,31 @@ def locked(name: str) -> Iterator[None]:
             say(f"waiting for another xenlab process ({name})")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def cached(name: str, key: bytes, what: str, make: Callable[[Path], None]) -> Path:
+    """Returns a directory of the cache, and has it made first if it is not there.
+
+    One of that name with another key is removed then.
+    """
+    final = CACHE / f"{name}-{hashlib.sha256(key).hexdigest()[:12]}"
+    if final.is_dir():
+        return final
+    directory(CACHE)
+    with locked(name):
+        if final.is_dir():
+            return final
+        partial = CACHE / f"partial-{name}"
+        for old in (partial, *CACHE.glob(f"{name}-{'?' * 12}")):
+            shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir()
+        say(f"building {what}, once")
+        try:
+            make(partial)
+            os.rename(partial, final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return final
 
 
 def unpack(archive: Path, parts: Sequence[str], target: Path) -> Path:

@@ -31,6 +31,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "arm64": (*_FETCH, *_COMPILE, *cross.PACKAGES, "qemu-system-arm", "bison", "flex"),
     "docs": (*_FETCH, "make", "python3-sphinx", "python3-sphinx-rtd-theme"),
     "patches": ("coccinelle", "git", "make", "unifdef"),
+    "qemu": (*_TEST, "coccinelle", "dpkg-dev", "ninja-build", "patch", "pkg-config", "python3"),
     "kernel": (*_FETCH, *_COMPILE, *_KERNEL),
     "bench": (*_TEST, "gnuplot-nox"),
     "deb": (*_TEST, "debhelper", "dh-dkms", "genext2fs", "lintian", "uidmap"),

@@ -142,6 +142,13 @@ def _check_trace(section: programs.Section, driver: str) -> ktap.Counts:
     return ktap.Counts(failed=1)
 
 
+def put_strace(files: cpio.Archive) -> None:
+    """Adds strace, and what it needs beside libc, in a directory of its own."""
+    strace = fetch.tree(STRACE)
+    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
+        files.copy(f"opt/strace/{path.name}", path)
+
+
 def _run_library(
     options: machine.Options, trees: fetch.Trees, shared: Path, built: build.Built
 ) -> tuple[ktap.Counts, Failure | None]:
@@ -151,9 +158,7 @@ def _run_library(
     suite.put(files, directory, built)
     place = next(trees.xen.glob(f"usr/lib/*/{LIBRARY}")).parent.name
     files.data(f"usr/lib/{place}/{LIBRARY}", shared.read_bytes(), 0o755)
-    strace = fetch.tree(STRACE)
-    for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
-        files.copy(f"opt/strace/{path.name}", path)
+    put_strace(files)
     permitted = suite.permitted_skips(options, trees)
     total = ktap.Counts()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A patch for QEMU, which has it ask Xen for the number of vCPUs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import edit
@@ -91,7 +92,7 @@ def make(path: Path) -> edit.Tree:
     common = _first(tree, COMMON, X86)
     if "xendevicemodel_nr_vcpus" in tree.read(common):
         raise Failure(Status.USAGE, f"{tree.path} asks Xen already: see its {common}")
-    added = {common: ADDED_COMMON}
+    added: dict[str, Sequence[str]] = {common: ADDED_COMMON}
     added[X86] = (*added.get(X86, ()), *ADDED_X86)
     for name, texts in added.items():
         upstream.spatch(tree, SEMANTIC, name, texts)

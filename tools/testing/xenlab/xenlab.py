@@ -143,13 +143,17 @@ def _close(counts: ktap.Counts, failures: Sequence[Failure]) -> int:
     return Status.COMMAND if counts.failed or not counts.passed else Status.GOOD
 
 
-def _test(args: argparse.Namespace) -> int:
+def _each_driver(args: argparse.Namespace) -> list[machine.Options]:
+    """Returns the options for each of the wanted drivers."""
     drivers = ("ours", "stock") if args.driver == BOTH else (args.driver,)
-    machines = [
+    return [
         _options(argparse.Namespace(**{**vars(args), "driver": driver}))
         for driver in drivers
     ]
-    return _close(*suite.run(machines, args.program, args.count))
+
+
+def _test(args: argparse.Namespace) -> int:
+    return _close(*suite.run(_each_driver(args), args.program, args.count))
 
 
 def _debug(args: argparse.Namespace) -> int:
@@ -197,6 +201,12 @@ def _toolstack(args: argparse.Namespace) -> int:
     import toolstack  # only this command needs it
 
     return _close(*toolstack.run(_options(args), args.part))
+
+
+def _qemu(args: argparse.Namespace) -> int:
+    import qemu  # only this command needs it
+
+    return _close(*qemu.run(_each_driver(args), args.part))
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -646,6 +656,12 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         help="guests, domu, hvm (default: these), qemu, stubdom (needs Xen 4.19 or newer)",
     )
+
+    command = add(
+        "qemu", _qemu, "build a QEMU that asks Xen for the vCPUs, and run it in its sandbox"
+    )
+    _add_machine(command, ("ours", "stock", BOTH), 3600)
+    command.add_argument("part", nargs="*", help="too-many, too-few (default: both)")
 
     command = add("deb", _deb, "install, test and remove the Debian packages on a dom0")
     command.add_argument(

@@ -43,6 +43,7 @@ import overlay
 import overlay_test
 import packages
 import programs
+import qemu
 import ran
 import records
 import selfcheck
@@ -1111,6 +1112,35 @@ class HostTest(unittest.TestCase):
         self.assertEqual(caught.exception.status, Status.TOOL)
         self.assertIn("qemu-system-x86)", str(caught.exception))
 
+    def test_cached(self) -> None:
+        made: list[Path] = []
+
+        def make(directory: Path) -> None:
+            made.append(directory)
+            (directory / "file").write_text("", encoding="utf-8")
+
+        def fail(directory: Path) -> None:
+            make(directory)
+            raise Failure(Status.BUILD, "no")
+
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            mock.patch.object(host, "BUILD", Path(scratch)),
+            mock.patch.object(host, "CACHE", Path(scratch) / "cache"),
+            mock.patch.object(host, "say"),
+        ):
+            other = host.cached("a-b", b"1", "it", make)
+            first = host.cached("a", b"1", "it", make)
+            self.assertEqual(host.cached("a", b"1", "it", make), first)
+            self.assertEqual(len(made), 2)
+            with self.assertRaises(Failure):
+                host.cached("a", b"2", "it", fail)
+            self.assertFalse(made[-1].exists())
+            second = host.cached("a", b"3", "it", make)
+            self.assertTrue((second / "file").exists())
+            self.assertFalse(first.exists())
+            self.assertTrue((other / "file").exists())
+
 
 class PackagesTest(unittest.TestCase):
     """What is missing, how large it is, and that nothing happens unasked."""
@@ -1961,6 +1991,35 @@ class ToolstackTest(unittest.TestCase):
             self.assertIn(there + b"\0", file.getvalue() + b"\0")
         for absent in (b"bin/b", b"usr/share"):
             self.assertNotIn(absent + b"\0", file.getvalue())
+
+
+class QemuTest(unittest.TestCase):
+    """The checks of a QEMU that asks."""
+
+    def test_each_check_is_a_function_of_its_script(self) -> None:
+        for check in toolstack.checks(qemu.PARTS, qemu.PARTS):
+            text = check.script.read_text(encoding="utf-8")
+            self.assertIn(f"\n{check.name}()\n", text)
+
+    def test_only_the_release_whose_qemu_is_built(self) -> None:
+        with self.assertRaisesRegex(Failure, "choose --xen 4.17"):
+            qemu.run([machine.Options(xen="4.20")], ())
+
+    def test_what_the_binary_is_made_of_names_it(self) -> None:
+        made: list[tuple[str, bytes]] = []
+
+        def cached(name: str, key: bytes, what: str, make: object) -> Path:
+            made.append((name, key))
+            return Path("/")
+
+        with mock.patch.object(host, "cached", cached):
+            qemu.binary()
+            with mock.patch.object(qemu, "CONFIGURATION", ("--other",)):
+                qemu.binary()
+            with mock.patch.object(upstream_qemu, "SEMANTIC", Path(__file__)):
+                qemu.binary()
+        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 3)
+        self.assertEqual(len({key for _, key in made}), 3)
 
 
 class CheckTest(unittest.TestCase):
