@@ -562,7 +562,8 @@ def _parser() -> argparse.ArgumentParser:
         "--count",
         type=_count,
         metavar="N",
-        help="interrupts and doorbells that doorbell_test counts (2400)",
+        help="interrupts and doorbells that doorbell_test counts (2400), domains and "
+        "lives of one that lifetime_test makes (200)",
     )
     command.add_argument("program", nargs="*", help="test programs (default: all)")
 
