@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
 
 /* Debian 11's libc is older than these. */
 #ifndef MREMAP_DONTUNMAP
@@ -424,19 +425,19 @@ TEST_F(mapping, outlives_the_restriction)
 /* As the kernel's own helpers see it that look at a process. */
 TEST_F(mapping, is_not_for_pinning)
 {
-	struct privcmd_dm_op_buf buf = {
-		.uptr = self->map,
-		.size = XC_PAGE_SIZE,
-	};
 	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	char byte;
+	struct iovec own = { &byte, 1 }, foreign = { self->map, 1 };
 
 	ASSERT_LE(0, mem);
 	EXPECT_EQ(-1, pread(mem, &byte, 1, (uintptr_t)self->map));
 	EXPECT_EQ(EIO, errno);
 	EXPECT_EQ(-1, pwrite(mem, &byte, 1, (uintptr_t)self->map));
 	EXPECT_EQ(EIO, errno);
-	EXPECT_EQ(-EFAULT, dm_op(self->target.fd, self->target.dom, 1, &buf));
+	EXPECT_EQ(-1, process_vm_readv(getpid(), &own, 1, &foreign, 1, 0));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, process_vm_writev(getpid(), &own, 1, &foreign, 1, 0));
+	EXPECT_EQ(EFAULT, errno);
 	EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
 	close(mem);
 }
