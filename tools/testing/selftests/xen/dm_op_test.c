@@ -368,7 +368,9 @@ TEST_F(dm_op, is_refused_for_other_domains_on_a_restricted_file)
 	ASSERT_EQ(0, restrict_to(self->fd, NO_SUCH_DOMAIN));
 	EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, self->bufs));
 	EXPECT_EQ(0, self->op->vcpus);
-	EXPECT_EQ(by_dm_op(-ESRCH), dm_op(self->fd, NO_SUCH_DOMAIN, 1, self->bufs));
+	/* Our driver asks nobody: the file is for a domain that is none. */
+	EXPECT_EQ(on_stock_driver() ? by_dm_op(-ESRCH) : -ESRCH,
+		  dm_op(self->fd, NO_SUCH_DOMAIN, 1, self->bufs));
 }
 
 TEST_HARNESS_MAIN
