@@ -220,7 +220,7 @@ def _run_kernel(
     files = cpio.Archive()
     suite.put(files, directory, built)
     load = machine.Load(suite.modules(options.driver, trees, built), files)
-    permitted = suite.permitted_skips(options, trees)
+    permitted = suite.permitted_skips(options, trees, "upstream")
     counts, failure, _ = suite.run_programs(options, trees, load, TESTS, permitted)
     return counts, failure
 

@@ -57,6 +57,12 @@ static inline bool on_stock_driver(void)
 	return driver && !strncmp(driver, "stock", strlen("stock"));
 }
 
+/* Linux's own driver with the typed command, which is tried as if it were ours. */
+static inline bool lacks_limits(int fd)
+{
+	return !on_stock_driver() && request(fd, IOCTL_PRIVCMD_LIMIT, NULL) == -ENOTTY;
+}
+
 /* Whether the hypervisor has the operations of DM_OP at all. */
 static inline bool has_device_models(void)
 {

@@ -177,6 +177,8 @@ TEST_F(compat, can_limit)
 
 	if (self->missing)
 		SKIP(return, "%s", self->missing);
+	if (lacks_limits(self->fd))
+		SKIP(return, NO_LIMITS);
 	ASSERT_EQ(ARRAY_SIZE(got),
 		  make_requests(self->fd, got, ARRAY_SIZE(got),
 				"limit:%llu ask:%d restrict:%d own:0 own:5 limit:%llu ask:%d own:33 own:5",
@@ -202,6 +204,8 @@ TEST_F(compat, is_bound_by_the_files_limits)
 
 	if (self->missing)
 		SKIP(return, "%s", self->missing);
+	if (lacks_limits(self->fd))
+		SKIP(return, NO_LIMITS);
 	ASSERT_EQ(on_stock_driver() ? -ENOTTY : 0,
 		  limit_commands(self->fd, ~COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS)));
 	ASSERT_EQ(3, make_requests(self->fd, got, 3, "ask:%d restrict:%d raw:%u", self->dom,
