@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* HYPERCALL: any hypercall, for a file that is not restricted. */
 
+#include <linux/compiler.h>
 #include <linux/uaccess.h>
 
 #include <xen/interface/domctl.h>
@@ -13,10 +14,14 @@
 
 static long issue(const struct privcmd_hypercall *call)
 {
+	unsigned long op = (u32)call->op;
 	long ret;
 
+	/* arm64 hands on 64 bits of it, of which the compiler owes 32. */
+	OPTIMIZER_HIDE_VAR(op);
+
 	xen_preemptible_hcall_begin();
-	ret = privcmd_call(call->op, call->arg[0], call->arg[1], call->arg[2],
+	ret = privcmd_call(op, call->arg[0], call->arg[1], call->arg[2],
 			   call->arg[3], call->arg[4]);
 	xen_preemptible_hcall_end();
 
@@ -59,7 +64,7 @@ long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	const struct privcmd_hypercall *call = &arg->hypercall;
 
-	if (call->op == __HYPERVISOR_domctl)
+	if ((u32)call->op == __HYPERVISOR_domctl)
 		return domctl(call);
 
 	return issue(call);
