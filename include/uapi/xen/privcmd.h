@@ -245,8 +245,9 @@ struct privcmd_pcidev_get_gsi {
 	_IOC(_IOC_NONE, 'P', 5, sizeof(struct privcmd_dm_op))
 /*
  * Restricts the file, for good, to requests for one domain; the argument is a
- * pointer to its domid_t.  EINVAL if it is restricted to another one already, or
- * for a reserved domid, except DOMID_IDLE, which restricts it to nobody.
+ * pointer to its domid_t.  The file ends with the domain: ESRCH from then on.
+ * EINVAL if it is restricted to another one already, or for a reserved domid, except
+ * DOMID_IDLE, which restricts it to nobody; EBUSY if the domain cannot be held; ENOMEM.
  */
 #define IOCTL_PRIVCMD_RESTRICT \
 	_IOC(_IOC_NONE, 'P', 6, sizeof(domid_t))
