@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* HYPERCALL: any hypercall, for a file that is not restricted. */
 
-#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
 #include <linux/uaccess.h>
 
 #include <xen/interface/domctl.h>
@@ -14,14 +15,10 @@
 
 static long issue(const struct privcmd_hypercall *call)
 {
-	unsigned long op = (u32)call->op;
 	long ret;
 
-	/* arm64 hands on 64 bits of it, of which the compiler owes 32. */
-	OPTIMIZER_HIDE_VAR(op);
-
 	xen_preemptible_hcall_begin();
-	ret = privcmd_call(op, call->arg[0], call->arg[1], call->arg[2],
+	ret = privcmd_call(call->op, call->arg[0], call->arg[1], call->arg[2],
 			   call->arg[3], call->arg[4]);
 	xen_preemptible_hcall_end();
 
@@ -58,13 +55,16 @@ static noinline long domctl(const struct privcmd_hypercall *call)
  * When a domain was destroyed this way, the files that are bound to it are marked
  * before this returns.
  *
- * Return: what the hypervisor answered.
+ * Return: what the hypervisor answered; -ENOSYS for a number of more than 32 bits, of which
+ * there is none.
  */
 long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	const struct privcmd_hypercall *call = &arg->hypercall;
 
-	if ((u32)call->op == __HYPERVISOR_domctl)
+	if (call->op > U32_MAX)
+		return -ENOSYS;
+	if (call->op == __HYPERVISOR_domctl)
 		return domctl(call);
 
 	return issue(call);
