@@ -576,7 +576,7 @@ TEST_F(sandbox, lets_a_hijacked_worker_interrupt_its_own_domain_only)
 	self->guests[0].orders->start[1] = 0;
 	self->guests[0].orders->start[2] = 0;
 	ASSERT_EQ(0, guest_run(&self->guests[0]));
-	ASSERT_TRUE(guest_goes_on(&self->guests[0], 1, 20));
+	ASSERT_TRUE(guest_gets_to(&self->guests[0], 1, 60));
 	EXPECT_EQ(0, inject_dm_op(worker, page, own, &msi));
 	for (int i = 0; i < 500 && !self->guests[0].reports[0].interrupts; i++)
 		usleep(10000);

@@ -204,13 +204,9 @@ bool guest_finishes(const struct guest *guest, unsigned int seconds)
 	return false;
 }
 
-bool guest_goes_on(const struct guest *guest, unsigned int rounds,
-		   unsigned int seconds)
+static bool reach(const struct guest *guest, const unsigned int *before, unsigned int rounds,
+		  unsigned int seconds)
 {
-	unsigned int before[GUEST_MAX_VCPUS];
-
-	for (unsigned int i = 0; i < GUEST_MAX_VCPUS; i++)
-		before[i] = guest->reports[i].rounds;
 	for (unsigned int tries = 0, vcpu = 0; tries < 100 * seconds; tries++) {
 		while (vcpu < GUEST_MAX_VCPUS &&
 		       (!guest->orders->start[vcpu] ||
@@ -221,4 +217,20 @@ bool guest_goes_on(const struct guest *guest, unsigned int rounds,
 		usleep(10000);
 	}
 	return false;
+}
+
+bool guest_gets_to(const struct guest *guest, unsigned int rounds, unsigned int seconds)
+{
+	static const unsigned int none[GUEST_MAX_VCPUS];
+
+	return reach(guest, none, rounds, seconds);
+}
+
+bool guest_goes_on(const struct guest *guest, unsigned int rounds, unsigned int seconds)
+{
+	unsigned int before[GUEST_MAX_VCPUS];
+
+	for (unsigned int i = 0; i < GUEST_MAX_VCPUS; i++)
+		before[i] = guest->reports[i].rounds;
+	return reach(guest, before, rounds, seconds);
 }

@@ -42,11 +42,12 @@ void guest_unmap(struct guest *guest);
 int guest_destroy(struct guest *guest);
 
 /*
- * Whether all vCPUs that were started have finished, or have gone through at
- * least so many more rounds, within so many seconds.
+ * Whether all vCPUs that were started have, within so many seconds, finished; gone
+ * through so many rounds since they started; or through so many more, of which there
+ * must be no end: those before the call do not count.
  */
 bool guest_finishes(const struct guest *guest, unsigned int seconds);
-bool guest_goes_on(const struct guest *guest, unsigned int rounds,
-		   unsigned int seconds);
+bool guest_gets_to(const struct guest *guest, unsigned int rounds, unsigned int seconds);
+bool guest_goes_on(const struct guest *guest, unsigned int rounds, unsigned int seconds);
 
 #endif /* SELFTESTS_XEN_GUEST_H */
