@@ -63,7 +63,8 @@ LISTS: Mapping[str, Sequence[Check]] = {
         Check("demo", ("demo",)),
         # The demo has to notice a driver that cannot do it.
         Check("demo-on-stock", ("demo", "--driver", "stock"), status=Status.COMMAND),
-        Check("mutants", ("mutants",)),
+        Check("mutants-arm64", ("mutants", "--arch", "arm64")),
+        Check("mutants", ("mutants", "--arch", "amd64")),
     ),
     "emulators": (
         Check("qemu", ("toolstack", "qemu")),
