@@ -5,13 +5,18 @@
  *
  * A test that fails or hangs is killed before it can clean up, and a domain
  * outlives its creator.  The domains are therefore listed in memory shared with
- * the process that started the tests, which destroys at its exit what is left.
+ * the process that started the tests, which destroys at its exit what is left;
+ * and with another one, which does that when they were all killed.
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <xen/features.h>
@@ -43,16 +48,60 @@ static void replace(domid_t old, domid_t new)
 		MAX_DOMAINS);
 }
 
-static void destroy_all(void)
+static void destroy_listed(void)
 {
-	if (getpid() != owner)
-		return;
 	for (int i = 0; i < MAX_DOMAINS; i++) {
 		domid_t domid = alive[i];
 
 		if (domid && domain_destroy(domid))
 			fprintf(stderr, "# domain %u is left over\n", domid);
 	}
+}
+
+static void destroy_all(void)
+{
+	if (getpid() == owner)
+		destroy_listed();
+}
+
+/* Waits for the end of all who have the other end of the pipe: whoever makes domains. */
+static void __attribute__((noreturn)) watch(int end)
+{
+	char byte;
+
+	/* What ends them by a name, a terminal or a group does not end this. */
+	setsid();
+	prctl(PR_SET_NAME, "domain-watcher");
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_IGN);
+	while (read(end, &byte, 1) < 0 && errno == EINTR)
+		;
+	destroy_listed();
+	_exit(0);
+}
+
+/* Above those that tests open; nobody but the watcher has a use for it. */
+#define PIPE_FD 300
+
+/* Nobody's child, so that no test waits for it. */
+static void start_watcher(void)
+{
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return;
+	child = fork();
+	if (!child) {
+		close(ends[1]);
+		if (fork())
+			_exit(0);
+		watch(ends[0]);
+	}
+	waitpid(child, NULL, 0);
+	fcntl(ends[1], F_DUPFD_CLOEXEC, PIPE_FD);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static void __attribute__((constructor)) list_domains(void)
@@ -66,6 +115,7 @@ static void __attribute__((constructor)) list_domains(void)
 	vcpus_of = (unsigned char *)(alive + MAX_DOMAINS);
 	owner = getpid();
 	atexit(destroy_all);
+	start_watcher();
 }
 
 /*
