@@ -90,11 +90,20 @@ check-toolstack:
 	$(SETUP) test
 	@$(XENLAB) toolstack
 	@$(XENLAB) toolstack --xen 4.20 hvm
+	@$(XENLAB) toolstack kselftest
+	@$(XENLAB) toolstack --driver stock kselftest
 
 .PHONY: check-qemu
 check-qemu:
 	$(SETUP) qemu
 	@$(XENLAB) qemu --driver both
+
+INSTALL_PATH ?= build/kselftest
+
+.PHONY: kselftest-install
+kselftest-install:
+	$(SETUP) test
+	@$(XENLAB) kselftest-install $(if $(XEN),--xen "$(XEN)") "$(INSTALL_PATH)"
 
 .PHONY: matrix
 matrix:
@@ -182,6 +191,7 @@ help:
 	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'
+	@echo 'make kselftest-install  put the tests into INSTALL_PATH=, for a dom0 with Xen 4.17 (XEN=: another)'
 	@echo 'make check-selinux  compile the manual'"'"'s SELinux policy, and enforce it in dom0'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'

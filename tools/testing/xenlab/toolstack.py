@@ -17,6 +17,7 @@ import fetch
 import host
 import image as images
 import kmod
+import kselftest
 import ktap
 import machine
 import programs
@@ -30,7 +31,10 @@ GUEST_INIT = HERE / "guest-init"
 
 PACKAGES = fetch.Spec(
     "toolstack",
-    ("busybox", "kmod", "qemu-system-xen", "seabios", "xen-utils-4*", "xenstore-utils"),
+    (
+        *("busybox", "coreutils", "kmod", "qemu-system-xen", "seabios", "xen-utils-4*"),
+        "xenstore-utils",
+    ),
     lambda tree: None,
 )
 # busybox stands for the programs in /bin and /sbin, of which modprobe would need
@@ -71,6 +75,7 @@ HELPERS = (
     "copy-files",
     "drive-guest",
     "guest.bin",
+    "hold-domain",
     "idle-guest",
     "late-xenstore",
     "reach",
@@ -102,6 +107,13 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("pvh_saves_and_restores", 240),
         Check("pvh_is_destroyed"),
     ),
+    # A file is restricted to the guest all the time.
+    "held": (
+        Check("held_boots", 300),
+        Check("held_saves_and_restores", 240),
+        Check("held_reboots", 300),
+        Check("held_is_destroyed"),
+    ),
     "domu": (
         Check("domu_before_xenstore", 450, tests=True),
         Check("domu_waits_for_xenstore"),
@@ -126,6 +138,13 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("hvm_qemu_serves_each_vcpu", 450),
         Check("hvm_is_destroyed"),
     ),
+    # All tests on a dom0 that is in use.
+    "kselftest": (
+        Check("kselftest_starts_a_guest", 300),
+        Check("kselftest_leaves_the_guest_alone", 1800),
+        Check("kselftest_cleans_up_when_it_is_killed", 300),
+        Check("kselftest_ends_with_the_guest"),
+    ),
     # Needs Xen 4.19 or newer.
     "stubdom": (
         Check("stubdom_serves_its_domain", 400, tests=True),
@@ -134,7 +153,7 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("stubdom_is_destroyed"),
     ),
 }
-DEFAULT = ("guests", "domu", "hvm")
+DEFAULT = ("guests", "held", "domu", "hvm")
 END = (Check("no_domain_is_left"),)
 LOGS = Check("logs")
 
@@ -237,6 +256,7 @@ def _load(
         files.copy(f"{DIRECTORY}/{name}", selftests / name)
     files.copy(f"{DIRECTORY}/{SCRIPT.name}", SCRIPT)
     files.data(f"{DIRECTORY}/debian-qemu", starter(DEBIAN_QEMU), 0o755)
+    kselftest.put(files, f"{DIRECTORY}/kselftest", selftests)
     return machine.Load(modules, files)
 
 

@@ -291,6 +291,15 @@ def _write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
     return Status.GOOD
 
 
+def _kselftest_install(args: argparse.Namespace) -> int:
+    import kselftest  # only this command needs it
+
+    target = Path(args.directory).resolve()
+    kselftest.install(machine.Options(xen=args.xen), target)
+    print(f"to run the tests, as root in dom0: {target}/run_kselftest.sh")
+    return Status.GOOD
+
+
 def _overlay(args: argparse.Namespace) -> int:
     import overlay  # only this command needs it
 
@@ -667,7 +676,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "part",
         nargs="*",
-        help="guests, domu, hvm (default: these), qemu, stubdom (needs Xen 4.19 or newer)",
+        help="guests, held, domu, hvm (default: these), qemu, kselftest, stubdom (needs "
+        "Xen 4.19 or newer)",
     )
 
     command = add(
@@ -675,6 +685,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_machine(command, ("ours", "stock", BOTH), 3600)
     command.add_argument("part", nargs="*", help="too-many, too-few (default: both)")
+
+    command = add(
+        "kselftest-install",
+        _kselftest_install,
+        "put the selftests into a directory, for a dom0 that is in use",
+    )
+    _add_xen(command)
+    command.add_argument("directory", help="where to, which must not be there yet")
 
     command = add("deb", _deb, "install, test and remove the Debian packages on a dom0")
     command.add_argument(
