@@ -394,10 +394,10 @@ FIXTURE_SETUP(memory)
 	struct slow *slow = &self->slow;
 	char *pages;
 
-	if (stock_does_harm())
-		SKIP_FIXTURE(return, HARMED_BY_STOCK);
 	if (variant->cmd == IOCTL_PRIVCMD_MMAP && on_auto_translated())
 		SKIP_FIXTURE(return, FOR_PV_CALLERS);
+	if (stock_does_harm())
+		SKIP_FIXTURE(return, HARMED_BY_STOCK);
 	if (variant->cmd == IOCTL_PRIVCMD_DM_NR_VCPUS && on_stock_driver())
 		SKIP_FIXTURE(return, NOT_ON_STOCK);
 	if (is_of_eventfds(variant->cmd) && !has_eventfds())

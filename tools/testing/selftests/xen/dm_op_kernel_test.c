@@ -137,10 +137,10 @@ TEST_F(context, answers_for_a_pv_domain)
 {
 	int pv;
 
-	if (on_stock_driver())
-		SKIP(return, "xen-dm-op.ko is not there with the stock driver");
 	if (!domain_can_be(DOMAIN_PV))
 		SKIP(return, NO_SUCH_TYPE);
+	if (on_stock_driver())
+		SKIP(return, "xen-dm-op.ko is not there with the stock driver");
 	pv = domain_create(DOMAIN_PV, 2);
 	ASSERT_LT(0, pv);
 	EXPECT_EQ(-EINVAL, ask_in_context(variant->name, pv));

@@ -195,10 +195,10 @@ FIXTURE_VARIANT_ADD(domain, pv) {
 
 FIXTURE_SETUP(domain)
 {
-	if (on_stock_driver())
-		SKIP_FIXTURE(return, NOT_HELD_BY_STOCK);
 	if (!domain_can_be(variant->type))
 		SKIP_FIXTURE(return, NO_SUCH_TYPE);
+	if (on_stock_driver())
+		SKIP_FIXTURE(return, NOT_HELD_BY_STOCK);
 	self->dom = create(variant->type, 3);
 	ASSERT_LT(0, self->dom);
 	self->fd = open_restricted(self->dom);

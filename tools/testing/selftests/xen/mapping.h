@@ -34,6 +34,9 @@ static const xen_pfn_t too_high_frames[] = {
 /* What fills memory that must not change. */
 #define UNTOUCHED	0x5a
 
+#define ON_PV \
+	"dom0 is PV here"
+
 /* MMAP. */
 #define FOR_PV_CALLERS \
 	"the command is for PV callers, and dom0 is auto-translated here"

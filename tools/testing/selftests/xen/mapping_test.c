@@ -655,7 +655,7 @@ TEST_F(borrowed, pages_are_returned_once)
 	unsigned long before, nr;
 
 	if (!on_auto_translated())
-		SKIP(return, "dom0 is not auto-translated here");
+		SKIP(return, ON_PV);
 	if (stock_does_harm())
 		SKIP(return, HARMED_BY_STOCK);
 	ASSERT_EQ(0, target_create(&target));
@@ -1080,10 +1080,10 @@ TEST_F(special, cannot_be_executed_in_an_auto_translated_domain)
 
 	self->map = map_file_as(target->fd, PAGES, all, MAP_SHARED);
 	ASSERT_NE(NULL, self->map);
+	if (!on_auto_translated())
+		SKIP(return, ON_PV);
 	if (on_stock_driver())
 		SKIP(return, "the stock driver lets a process crash dom0");
-	if (!on_auto_translated())
-		SKIP(return, "dom0 is PV here");
 	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
 	child = fork();
 	if (!child) {

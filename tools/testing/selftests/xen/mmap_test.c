@@ -622,7 +622,7 @@ TEST(auto_translated_callers_have_no_such_command)
 	char *map;
 
 	if (!on_auto_translated())
-		SKIP(return, "dom0 is not auto-translated here");
+		SKIP(return, ON_PV);
 	ASSERT_EQ(0, target_create(&target));
 	map = map_file(target.fd, PAGES);
 	ASSERT_NE(NULL, map);

@@ -16,8 +16,6 @@
 
 #include <xendevicemodel.h>
 
-#define ON_PV		"dom0 is PV here"
-
 /* Xen's, of the grant table of the domains here, all of which can be mapped. */
 #define GRANT_FRAMES	64
 
