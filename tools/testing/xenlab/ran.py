@@ -14,7 +14,7 @@ FILE = host.BUILD / "ran.json"
 # Names the file that a command adds its tests to, for the one that started it.
 VARIABLE = "XENLAB_RAN"
 
-# Platform, program, test, outcome.
+# Platform, program, test, outcome, why it was skipped.
 Row = list[str]
 
 
@@ -25,7 +25,7 @@ def note(platform: str, report: ktap.Report) -> None:
         return
     with open(name, "a", encoding="utf-8") as file:
         for result in report.results:
-            row = [platform, report.program, result.name, result.outcome.value]
+            row = [platform, report.program, result.name, result.outcome.value, result.reason]
             file.write(json.dumps(row) + "\n")
 
 

@@ -2369,7 +2369,7 @@ class RanTest(unittest.TestCase):
             with mock.patch.dict(os.environ, {ran.VARIABLE: str(path)}):
                 for word in ("not ok 1 a.b", "ok 1 a.b"):
                     ran.note("amd64", ktap.parse("a_test", ["1..1", word], 0))
-            self.assertEqual(ran.read(path), [["amd64", "a_test", "a.b", "passed"]])
+            self.assertEqual(ran.read(path), [["amd64", "a_test", "a.b", "passed", ""]])
             self.assertEqual(ran.read(Path(scratch) / "none"), [])
 
     def test_nobody_collects(self) -> None:
@@ -2392,7 +2392,7 @@ class RanTest(unittest.TestCase):
                 raise KeyboardInterrupt
             self.assertNotIn(ran.VARIABLE, os.environ)
             found = json.loads(ran.FILE.read_text(encoding="utf-8"))
-        self.assertEqual(found, {"matrix": [["amd64", "a_test", "a.b", "passed"]]})
+        self.assertEqual(found, {"matrix": [["amd64", "a_test", "a.b", "passed", ""]]})
 
     def test_platform(self) -> None:
         tree = Path("/nowhere")
