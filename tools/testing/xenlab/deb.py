@@ -16,6 +16,7 @@ import image as images
 import ktap
 import machine
 import programs
+import skips
 import suite
 from arch import HOST
 from failure import Failure, Status
@@ -205,11 +206,11 @@ def _root(packages: Sequence[Package], files: cpio.Archive) -> images.Image:
 
 
 def _judge(
-    section: programs.Section, tests: Sequence[str], permitted: dict[str, set[str]]
+    section: programs.Section, tests: Sequence[str], expected: skips.Skips
 ) -> tuple[ktap.Counts, list[str]]:
     """Counts a section, and says what to show of it."""
     if section.name in tests:
-        counts, lines = ktap.judge(section.report(), permitted)
+        counts, lines = ktap.judge(section.report(), expected)
         return counts, [f"{section.name}: {counts} ({section.seconds:.1f} s)", *lines]
     good = section.status == 0
     shown = [] if good else [f"    {line}" for line in section.lines[-40:]]
@@ -229,7 +230,7 @@ def run(timeout: float) -> tuple[ktap.Counts, list[Failure]]:
     trees = fetch.trees(HOST)
     directory = build.selftests(trees)
     tests = [name for name in suite.names(directory) if name != NOT_RUN]
-    permitted = suite.permitted_skips(options, trees)
+    expected = suite.expected_skips(options, trees)
     command = _sections(tests, packages[0].version)
     files = cpio.Archive()
     suite.put_programs(files, directory)
@@ -240,7 +241,7 @@ def run(timeout: float) -> tuple[ktap.Counts, list[Failure]]:
 
     def done(section: programs.Section) -> None:
         nonlocal total
-        counts, lines = _judge(section, tests, permitted)
+        counts, lines = _judge(section, tests, expected)
         total += counts
         for line in lines:
             print(f"  {line}", flush=True)

@@ -114,14 +114,14 @@ def _run_on(
     trees = versions.trees(options, kernel.tree(wanted_kernel(options.arch)))
     built = build.modules(trees)
     directory = build.selftests(trees)
-    permitted = suite.permitted_skips(options, trees)
+    expected = suite.expected_skips(options, trees)
     limit = max(SLACK, choice.seconds + SLACK)
     print(f"debug kernel on {suite.platform(options, trees)}:", flush=True)
     for names in boots(suite.names(directory), wanted, choice):
         files = cpio.Archive()
         suite.put(files, directory, built)
         load = machine.Load(built.modules(), files)
-        yield suite.run_programs(options, trees, load, names, permitted, limit)
+        yield suite.run_programs(options, trees, load, names, expected, limit)
 
 
 def run(

@@ -3,8 +3,10 @@
 
 import enum
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import skips
 
 
 class Outcome(enum.Enum):
@@ -145,53 +147,37 @@ def _check(report: Report, exit_status: int | None) -> None:
         report.problems.append(f"two tests are named {name}")
 
 
-class SkipListError(ValueError):
-    """A list of permitted skips has a line that cannot be read."""
+def _skip_problem(result: Result, due: str) -> str:
+    """Returns what is wrong with a test that was skipped, or with one that was not.
+
+    due is the reason for which it has to be skipped; nothing: it has to run.
+    """
+    if result.outcome is not Outcome.SKIP:
+        return f"{result.name} passed, but has to be skipped: {due}" if due else ""
+    if not due:
+        return f"{result.name} skipped, which no rule has: {result.reason}"
+    if result.reason != due:
+        return f"{result.name} skipped: {result.reason}; the rule has: {due}"
+    return ""
 
 
-def read_skips(text: str) -> dict[str, set[str]]:
-    """Reads a list of permitted skips: "program test" lines, # comments."""
-    permitted: dict[str, set[str]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if len(words) != 2:
-            raise SkipListError(f"line {number}: not 'program test': {line.strip()}")
-        program, test = words
-        if test in permitted.setdefault(program, set()):
-            raise SkipListError(f"line {number}: {program} {test} is listed twice")
-        permitted[program].add(test)
-    return permitted
-
-
-def judge(
-    report: Report, permitted: Mapping[str, set[str]]
-) -> tuple[Counts, list[str]]:
+def judge(report: Report, expected: skips.Skips) -> tuple[Counts, list[str]]:
     """Counts a program's tests; returns the counts and what to show a person."""
     passed = skipped = 0
     failures: list[list[str]] = []
-    listed = set(permitted.get(report.program, set()))
     for result in report.results:
-        may_skip = result.name in listed
-        listed.discard(result.name)
+        due = expected.reason(report.program, result.name)
         if result.outcome is Outcome.FAIL:
             shown = [line for line in result.output]
             if result.reason:
                 shown.append(f"({result.reason})")
             failures.append([f"{result.name} failed", *shown])
-        elif result.outcome is Outcome.SKIP and not may_skip:
-            failures.append(
-                [f"{result.name} skipped, which is not permitted: {result.reason}"]
-            )
+        elif problem := _skip_problem(result, due):
+            failures.append([problem])
         elif result.outcome is Outcome.SKIP:
             skipped += 1
-        elif may_skip:
-            failures.append([f"{result.name} passed, but is listed as a permitted skip"])
         else:
             passed += 1
-    for name in sorted(listed):
-        failures.append([f"{name} is listed as a permitted skip, but did not run"])
     for problem in report.problems:
         failures.append([problem])
     if report.problems:

@@ -35,7 +35,6 @@ KERNEL_PARTS = (
 )
 # What of the patch is built.
 BUILT_PARTS = ("drivers/", "include/")
-SKIPS = "ours-builtin"
 # Has a guest and dom0 wait for each other.
 WAITING = "doorbell_test"
 TEST_MODULES = "tools/testing/selftests/xen/test_modules"
@@ -96,7 +95,7 @@ def run(
     chosen = suite.choose(directory, wanted)
     waiting = [name for name in chosen if name == WAITING]
     others = [name for name in chosen if name != WAITING]
-    permitted = suite.permitted_skips(options, trees, SKIPS)
+    expected = suite.expected_skips(options, trees, "builtin")
     total = ktap.Counts()
     failures = []
     for accel, names in ((options.accel, others), (SINGLE_THREAD, waiting)):
@@ -107,7 +106,7 @@ def run(
             trees,
             machine.Load((), files),
             names,
-            permitted,
+            expected,
         )
         total += counts
         failures += [failure] if failure else []

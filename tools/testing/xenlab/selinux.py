@@ -12,6 +12,7 @@ import host
 import ktap
 import machine
 import programs
+import skips
 import suite
 import versions
 from failure import Failure, Status
@@ -78,5 +79,5 @@ def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
     suite.put(files, build.selftests(trees), built)
     files.copy(f"{programs.DIRECTORY}/selinux.policy", policy)
     load = machine.Load(built.modules(), files)
-    counts, failure, _ = suite.run_programs(options, trees, load, [PROGRAM], {})
+    counts, failure, _ = suite.run_programs(options, trees, load, [PROGRAM], skips.Skips())
     return counts, [failure] if failure is not None else []

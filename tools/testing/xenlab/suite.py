@@ -17,11 +17,10 @@ import ktap
 import machine
 import programs
 import ran
+import skips
 import stock
 import versions
 from failure import Failure, Status
-
-SKIPS = Path(__file__).resolve().parent / "skips"
 
 # How often tests are run at most.
 TRIES = 5
@@ -83,17 +82,6 @@ def tests(source: str) -> set[str]:
     }
 
 
-def read_skips(name: str) -> dict[str, set[str]]:
-    """Reads the skips that a run permits."""
-    path = SKIPS / name
-    try:
-        return ktap.read_skips(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ktap.SkipListError as error:
-        raise Failure(Status.USAGE, f"{path}, {error}") from error
-
-
 def put_programs(files: cpio.Archive, directory: Path) -> None:
     """Adds the programs in a directory to what dom0 gets."""
     for path in sorted(directory.iterdir()):
@@ -125,21 +113,19 @@ def modules(
 def platform(options: machine.Options, trees: fetch.Trees) -> str:
     """Returns what tests run on: ARCHITECTURE-LINUX-XEN-DRIVER, and whether on PVH."""
     dom0 = "-pvh" if options.pvh else ""
-    xen = options.xen or short_version(fetch.hypervisor(trees).name.removeprefix("xen-"))
+    xen = options.xen or xen_version(trees)
     linux = short_version(fetch.kernel_version(trees.linux))
     return f"{options.arch.name}-{linux}-{xen}{dom0}-{options.driver}"
 
 
-def show(
-    section: programs.Section, permitted: dict[str, set[str]], where: str
-) -> ktap.Counts:
+def show(section: programs.Section, expected: skips.Skips, where: str) -> ktap.Counts:
     """Prints a program's line and its failures as soon as it has ended.
 
     where is the platform that it ran on.
     """
     report = section.report()
     ran.note(where, report)
-    counts, lines = ktap.judge(report, permitted)
+    counts, lines = ktap.judge(report, expected)
     print(f"  {section.name}: {counts} ({section.seconds:.1f} s)", flush=True)
     for line in [*section.remarks(), *lines]:
         print(f"  {line}", flush=True)
@@ -151,39 +137,30 @@ def short_version(version: str) -> str:
     return ".".join(re.findall(r"\d+", version)[:2])
 
 
-def skip_lists(options: machine.Options, trees: fetch.Trees) -> list[str]:
-    """Returns the names of the lists of skips that a run permits."""
-    name = f"{options.driver}-{options.arch.name}"
-    linux = short_version(fetch.kernel_version(trees.linux))
-    found = [name, f"{name}-linux-{linux}"]
-    if options.arch.xen_config and trees.hypervisor is None:
-        found.append(f"{name}-no-device-models")
-    dom0 = "auto-translated" if options.auto_translated else "pv"
-    found.append(f"{options.driver}-{dom0}")
-    if options.xen:
-        found.append(f"{name}-{options.xen}")
-    if options.pages:
-        found.append(f"{name}-{options.pages}")
-    return found
+def xen_version(trees: fetch.Trees) -> str:
+    """Returns the version of the hypervisor that runs."""
+    return short_version(fetch.hypervisor(trees).name.removeprefix("xen-"))
 
 
-def permitted_skips(
-    options: machine.Options, trees: fetch.Trees, *more: str
-) -> dict[str, set[str]]:
-    """Returns the skips that a run permits, by its lists and more of them.
+def facts(options: machine.Options, trees: fetch.Trees) -> skips.Facts:
+    """Returns what decides which tests a run skips."""
+    return {
+        "driver": options.driver,
+        "arch": options.arch.name,
+        "linux": short_version(fetch.kernel_version(trees.linux)),
+        "xen": xen_version(trees),
+        "dom0": "auto-translated" if options.auto_translated else "pv",
+        # Xen is built here where Debian's has none.
+        "device_models": not options.arch.xen_config or trees.hypervisor is not None,
+    }
 
-    Each must be of a test program.
-    """
-    permitted: dict[str, set[str]] = {}
-    for skips in (*skip_lists(options, trees), *more):
-        for program, tests in read_skips(skips).items():
-            if not (build.SELFTESTS / f"{program}.c").is_file():
-                raise Failure(
-                    Status.USAGE,
-                    f"{SKIPS / skips} names {program}, which is no test program",
-                )
-            permitted.setdefault(program, set()).update(tests)
-    return permitted
+
+def expected_skips(
+    options: machine.Options, trees: fetch.Trees, driver: str = ""
+) -> skips.Skips:
+    """Returns what a run has to skip; driver is a driver that no option names."""
+    run = facts(options, trees)
+    return skips.of({**run, "driver": driver} if driver else run)
 
 
 def emulator_failed(log: str) -> bool:
@@ -225,7 +202,7 @@ def run_programs(
     trees: fetch.Trees,
     load: machine.Load,
     commands: Sequence[str],
-    permitted: dict[str, set[str]],
+    expected: skips.Skips,
     limit: int = programs.PROGRAM_LIMIT,
     count: int | None = None,
 ) -> Tested:
@@ -239,7 +216,7 @@ def run_programs(
 
         def done(section: programs.Section) -> None:
             nonlocal total
-            total += show(section, permitted, platform(options, trees))
+            total += show(section, expected, platform(options, trees))
 
         sections = programs.Sections(done)
         verdict = machine.boot(
@@ -276,13 +253,13 @@ def run_driver(
     built = built or build.modules(trees)
     directory = build.selftests(trees)
     chosen = choose(directory, wanted)
-    permitted = permitted_skips(options, trees)
+    expected = expected_skips(options, trees)
     files = cpio.Archive()
     put(files, directory, built)
     load = machine.Load(modules(options.driver, trees, built), files)
     print(f"driver {options.driver} on {options.arch.name}:", flush=True)
     limit = LONG_LIMIT if count is not None else programs.PROGRAM_LIMIT
-    return run_programs(options, trees, load, chosen, permitted, limit, count)
+    return run_programs(options, trees, load, chosen, expected, limit, count)
 
 
 def run(

@@ -21,6 +21,7 @@ import kselftest
 import ktap
 import machine
 import programs
+import skips
 import suite
 import versions
 from failure import Failure, Status
@@ -274,11 +275,11 @@ def _status(section: programs.Section) -> str:
 
 
 def judge(
-    section: programs.Section, permitted: dict[str, set[str]]
+    section: programs.Section, expected: skips.Skips
 ) -> tuple[ktap.Counts, list[str]]:
     """Counts a check, and says what to show of it."""
     if any(check.tests and check.name == section.name for check in checks(PARTS)):
-        counts, lines = ktap.judge(section.report(), permitted)
+        counts, lines = ktap.judge(section.report(), expected)
         return counts, [f"{section.name}: {counts} ({section.seconds:.1f} s)", *lines]
     if section.status == 0:
         return ktap.Counts(passed=1), [f"ok   {section.name} ({section.seconds:.1f} s)"]
@@ -319,16 +320,16 @@ def _once(
     chosen: Sequence[Check],
     image: images.Image,
     load: machine.Load,
+    expected: skips.Skips,
 ) -> tuple[ktap.Counts, machine.Verdict]:
     """Runs the checks in one boot."""
-    permitted = suite.read_skips(f"toolstack-{options.driver}")
     total = ktap.Counts()
 
     def done(section: programs.Section) -> None:
         nonlocal total
         if section.name == LOGS.name:
             return
-        counts, lines = judge(section, permitted)
+        counts, lines = judge(section, expected)
         total += counts
         for line in lines:
             print(f"  {line}", flush=True)
@@ -370,7 +371,10 @@ def run_checks(
     modules = build.modules(trees).modules() if options.driver == "ours" else []
     load = _load(trees, tools, image, modules)
     add(load.files)
-    total, verdict, _ = suite.repeat(lambda: _once(options, chosen, image, load))
+    expected = suite.expected_skips(options, trees)
+    total, verdict, _ = suite.repeat(
+        lambda: _once(options, chosen, image, load, expected)
+    )
     return total, [] if verdict.status is Status.GOOD else [verdict.failure()]
 
 

@@ -184,7 +184,7 @@ def _run_library(
         path = shared.with_name(name)
         files.data(f"usr/lib/{place}/{name}", path.read_bytes(), 0o755)
     put_strace(files)
-    permitted = suite.permitted_skips(options, trees)
+    expected = suite.expected_skips(options, trees)
     total = ktap.Counts()
 
     def done(section: programs.Section) -> None:
@@ -192,7 +192,7 @@ def _run_library(
         if section.name == "trace":
             total += _check_trace(section, options.driver)
         else:
-            total += suite.show(section, permitted, suite.platform(options, trees))
+            total += suite.show(section, expected, suite.platform(options, trees))
 
     sections = programs.Sections(done)
     verdict = machine.boot(
@@ -220,8 +220,8 @@ def _run_kernel(
     files = cpio.Archive()
     suite.put(files, directory, built)
     load = machine.Load(suite.modules(options.driver, trees, built), files)
-    permitted = suite.permitted_skips(options, trees, "upstream")
-    counts, failure, _ = suite.run_programs(options, trees, load, TESTS, permitted)
+    expected = suite.expected_skips(options, trees, "upstream")
+    counts, failure, _ = suite.run_programs(options, trees, load, TESTS, expected)
     return counts, failure
 
 

@@ -33,6 +33,7 @@ import differential
 import edit
 import fetch
 import host
+import hypervisor
 import image
 import kernel
 import kmod
@@ -49,6 +50,7 @@ import ran
 import records
 import selfcheck
 import selinux
+import skips
 import stock
 import suite
 import toolstack
@@ -107,6 +109,7 @@ CLEAN = """\
 (XEN) d0v0 Unhandled: vec 14, #PF[0000]
 """
 
+NEW_COMMAND = "ENOTTY: this driver has no such command"
 HARNESS_61 = """\
 TAP version 13
 1..4
@@ -283,33 +286,158 @@ class KtapTest(unittest.TestCase):
         twice = "1..2\nok 1 a.b\nok 2 a.b\n"
         self.assertIn("two tests are named a.b", self.problems(twice, 0))
 
-    def judge(self, text: str, status: int, skips: str) -> tuple[str, str]:
-        """Returns the counts and the failures as text."""
+    def judge(self, text: str, status: int, test: str) -> tuple[str, str]:
+        """Returns the counts and the failures as text; a test has to be skipped."""
         report = ktap.parse("query_test", text.splitlines(), status)
-        counts, lines = ktap.judge(report, ktap.read_skips(skips))
+        name, _, pattern = test.partition(" ")
+        rule = skips.Rule(NEW_COMMAND, [{}], [(name, pattern)])
+        counts, lines = ktap.judge(report, skips.Skips([rule]))
         return str(counts), "\n".join(lines)
 
-    def test_permitted_skip(self) -> None:
-        counts, lines = self.judge(HARNESS_61, 1, "query_test query.new_command # why\n")
+    def test_skip_that_is_due(self) -> None:
+        counts, lines = self.judge(HARNESS_61, 1, "query_test query.new_*")
         self.assertEqual(counts, "2 passed, 1 failed, 1 skipped")
         self.assertIn("query.hvm.answers failed\n    # query_test.c:12", lines)
 
-    def test_skip_that_is_not_permitted(self) -> None:
-        counts, lines = self.judge(HARNESS_61, 1, "other_test query.new_command\n")
+    def test_skip_that_is_not_due(self) -> None:
+        counts, lines = self.judge(HARNESS_61, 1, "other_test *")
         self.assertEqual(counts, "2 passed, 2 failed, 0 skipped")
-        self.assertIn("query.new_command skipped, which is not permitted", lines)
+        self.assertIn(f"query.new_command skipped, which no rule has: {NEW_COMMAND}", lines)
 
-    def test_listed_but_not_skipped(self) -> None:
-        text = "1..1\nok 1 a.b\n"
-        counts, lines = self.judge(text, 0, "query_test a.b\nquery_test a.c\n")
-        self.assertEqual(counts, "0 passed, 2 failed, 0 skipped")
-        self.assertIn("a.b passed, but is listed", lines)
-        self.assertIn("a.c is listed as a permitted skip, but did not run", lines)
+    def test_skip_for_another_reason(self) -> None:
+        counts, lines = self.judge("1..1\nok 1 a.b # SKIP why\n", 4, "query_test a.b")
+        self.assertEqual(counts, "0 passed, 1 failed, 0 skipped")
+        self.assertIn(f"a.b skipped: why; the rule has: {NEW_COMMAND}", lines)
 
-    def test_bad_skip_list(self) -> None:
-        for text in ("a_test\n", "a_test b.c d\n", "a_test b.c\na_test b.c\n"):
-            with self.subTest(text=text), self.assertRaises(ktap.SkipListError):
-                ktap.read_skips(text)
+    def test_two_tests_whose_outcomes_are_swapped(self) -> None:
+        skipped = f"# SKIP {NEW_COMMAND}"
+        right = f"1..2\nok 1 a.b {skipped}\nok 2 a.c\n"
+        swapped = f"1..2\nok 1 a.b\nok 2 a.c {skipped}\n"
+        good, _ = self.judge(right, 0, "query_test a.b")
+        self.assertEqual(good, "1 passed, 0 failed, 1 skipped")
+        bad, lines = self.judge(swapped, 0, "query_test a.b")
+        self.assertEqual(bad, "0 passed, 2 failed, 0 skipped")
+        self.assertIn(f"a.b passed, but has to be skipped: {NEW_COMMAND}", lines)
+        self.assertIn("a.c skipped, which no rule has", lines)
+
+
+class SkipsTest(unittest.TestCase):
+    """The rules for the tests that a run skips."""
+
+    FACTS: skips.Facts = {
+        "driver": "ours",
+        "arch": "amd64",
+        "linux": "6.12",
+        "xen": "4.17",
+        "dom0": "pv",
+        "device_models": True,
+    }
+
+    def reason(self, text: str, test: str = "a.b") -> str:
+        """Returns why a test is skipped by rules."""
+        rules = skips.parse("it", text.encode())
+        holding = [rule for rule in rules if rule.holds(self.FACTS)]
+        return skips.Skips(holding).reason("a_test", test)
+
+    def test_conditions(self) -> None:
+        for when, holds in (
+            ('{ driver = "ours" }', True),
+            ('{ driver = "stock" }', False),
+            ('{ driver = "!=stock" }', True),
+            ('{ driver = "!=ours" }', False),
+            ('{ linux = "<6.8" }', False),
+            ('{ linux = "<6.12" }', False),
+            ('{ linux = "<7.2" }', True),
+            ('{ linux = ">=6.12" }', True),
+            ('{ linux = ">=7.2" }', False),
+            ('{ xen = "4.17" }', True),
+            ("{ device_models = true }", True),
+            ("{ device_models = false }", False),
+            ('{ driver = "ours", dom0 = "auto-translated" }', False),
+            ('[{ driver = "stock" }, { dom0 = "pv" }]', True),
+            ('[{ driver = "stock" }, { xen = "<4.15" }]', False),
+            ("{}", True),
+        ):
+            with self.subTest(when=when):
+                text = f'[[skip]]\nreason = "why"\nwhen = {when}\ntests = ["a_test *"]\n'
+                self.assertEqual(self.reason(text), "why" if holds else "")
+
+    def test_the_first_rule_has_the_reason(self) -> None:
+        text = "".join(
+            f'[[skip]]\nreason = "{reason}"\ntests = ["{tests}"]\n'
+            for reason, tests in (("one", "a_test a.[bc]"), ("two", "?_test a.*"))
+        )
+        self.assertEqual(self.reason(text), "one")
+        self.assertEqual(self.reason(text, "a.d"), "two")
+        self.assertEqual(self.reason(text, "b.b"), "")
+
+    def test_bad_rules(self) -> None:
+        reason, tests = 'reason = "why"\n', 'tests = ["a_test *"]\n'
+        for text, message in (
+            ("[[skip", "it: "),
+            ("[[other]]\n", "it has to have records"),
+            ("skip = 1\n", "it has to have records"),
+            (f"[[skip]]\n{tests}", "a record has no reason"),
+            (f"[[skip]]\n{reason}", "has no list of tests"),
+            (f"[[skip]]\n{reason}tests = []\n", "has no list of tests"),
+            (f'[[skip]]\n{reason}tests = ["a_test"]\n', "not 'PROGRAM TEST'"),
+            (f"[[skip]]\n{reason}{tests}why = 1\n", "has a key why"),
+            (f"[[skip]]\n{reason}{tests}when = 1\n", "no table"),
+            (f"[[skip]]\n{reason}{tests}when = {{ cpu = 1 }}\n", "no fact cpu"),
+            (f'[[skip]]\n{reason}{tests}when = {{ driver = "<ours" }}\n', "driver is '<ours'"),
+            (f'[[skip]]\n{reason}{tests}when = {{ linux = "new" }}\n', "no version: 'new'"),
+        ):
+            with self.subTest(text=text), self.assertRaises(Failure) as caught:
+                skips.parse("it", text.encode())
+            self.assertIn(message, str(caught.exception))
+            self.assertEqual(caught.exception.status, Status.USAGE)
+
+    def runs(self) -> list[skips.Facts]:
+        """Returns the facts of the runs that there are."""
+        rows: list[skips.Facts] = [
+            {
+                **self.FACTS,
+                "arch": row.arch,
+                "linux": row.linux,
+                "xen": suite.short_version(row.xen),
+                "dom0": "auto-translated" if row.pvh or row.arch == "arm64" else "pv",
+                "device_models": row.arch == "amd64" or row.xen == hypervisor.VERSION,
+            }
+            for row in matrix.ROWS
+        ]
+        return [{**row, "driver": driver} for row in rows for driver in skips.DRIVERS]
+
+    def all_tests(self) -> set[tuple[str, str]]:
+        """Returns the programs and tests that there are."""
+        found = {
+            (path.stem, test)
+            for path in build.SELFTESTS.glob("*_test.c")
+            for test in suite.tests(path.read_text(encoding="utf-8"))
+        }
+        found |= {(name, "program.is_built") for name in ("emulator_test", "emulator_sandbox_test")}
+        reach = (build.SELFTESTS / "reach.c").read_text(encoding="utf-8")
+        named = re.findall(r'expect\w*\("(\w+)"', reach)
+        parts = [part for each in toolstack.PARTS.values() for part in each if part.tests]
+        return found | {(part.name, test) for part in parts for test in named}
+
+    def test_each_pattern_decides(self) -> None:
+        runs, tests = [skips.of(facts) for facts in self.runs()], self.all_tests()
+        for rule in skips.read():
+            holding = [run for run in runs if rule in run.rules]
+            for pattern in rule.tests:
+                alone = skips.Rule(rule.reason, rule.when, [pattern])
+                named = [test for test in tests if alone.names(*test)]
+                decided = {run.reason(*test) for test in named for run in holding}
+                self.assertIn(rule.reason, decided, pattern)
+
+    def test_each_reason_is_printed(self) -> None:
+        printed = "".join(
+            path.read_text(encoding="utf-8")
+            for path in build.SELFTESTS.iterdir()
+            if path.suffix in (".c", ".h") or path.name == "Makefile"
+        )
+        for rule in skips.read():
+            self.assertIn(rule.reason, printed)
 
 
 class ProgramsTest(unittest.TestCase):
@@ -1894,28 +2022,30 @@ TEST_F_TIMEOUT(plain, b, 60)
             self.assertEqual(once.call_count, runs)
             self.assertEqual(counts, outcomes[runs - 1])
 
-    def test_skips_by_what_the_versions_lack(self) -> None:
-        auto = "ours-auto-translated"
-        for chosen, pvh, built, more in (
-            (arch.AMD64, False, False, "ours-pv"),
-            (arch.AMD64, True, False, auto),
-            (arch.ARM64, False, False, f"ours-arm64-no-device-models {auto}"),
-            (arch.ARM64, False, True, auto),
+    def test_what_decides_on_skips(self) -> None:
+        for chosen, pvh, built, dom0, device_models in (
+            (arch.AMD64, False, False, "pv", True),
+            (arch.AMD64, True, False, "auto-translated", True),
+            (arch.ARM64, False, False, "auto-translated", False),
+            (arch.ARM64, False, True, "auto-translated", True),
         ):
-            pages = "16k" if built else ""
             with tempfile.TemporaryDirectory() as scratch:
                 tree = Path(scratch)
                 (tree / "boot").mkdir()
                 (tree / "boot/vmlinuz-6.1.0-56-some").touch()
-                options = machine.Options(arch=chosen, xen="4.20", pvh=pvh, pages=pages)
+                (tree / chosen.xen.replace("*", "4.20-some")).touch()
+                options = machine.Options(arch=chosen, pvh=pvh)
                 trees = fetch.Trees(chosen, tree, tree, tree if built else None)
-                name = f"ours-{chosen.name}"
                 self.assertEqual(
-                    suite.skip_lists(options, trees),
-                    [
-                        *(name, f"{name}-linux-6.1", *more.split(), f"{name}-4.20"),
-                        *((f"{name}-16k",) if pages else ()),
-                    ],
+                    suite.facts(options, trees),
+                    {
+                        "driver": "ours",
+                        "arch": chosen.name,
+                        "linux": "6.1",
+                        "xen": "4.20",
+                        "dom0": dom0,
+                        "device_models": device_models,
+                    },
                 )
 
 
@@ -2173,7 +2303,7 @@ class ToolstackTest(unittest.TestCase):
 
     def judge(self, name: str, output: str, status: int | None) -> tuple[str, list[str]]:
         section = programs.Section(name, output.splitlines(), status)
-        counts, lines = toolstack.judge(section, {})
+        counts, lines = toolstack.judge(section, skips.Skips())
         return str(counts), lines
 
     def test_a_check_counts_as_one(self) -> None:
