@@ -1,359 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * IOEVENTFD: a guest's write to a doorbell becomes a signal of an eventfd.
- *
- * A reader serves an ioreq server beside the emulator, on the same event
- * channels: it claims the requests that are for a doorbell and leaves the others
- * alone.  The guest and the emulator can write to the slots at any time.
  */
 
 #include <linux/err.h>
 #include <linux/eventfd.h>
-#include <linux/interrupt.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
-#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/virtio_mmio.h>
-#include <linux/xarray.h>
 
 #include <xen/dm-op.h>
-#include <xen/events.h>
-#include <xen/interface/event_channel.h>
-#include <xen/interface/hvm/ioreq.h>
 #include <xen/interface/memory.h>
 
-#include <asm/barrier.h>
-#include <asm/sync_bitops.h>
-#include <asm/xen/hypercall.h>
-
 #include "privcmd_private.h"
+#include "reader.h"
 
 /* Of a file: they are searched in interrupts. */
 #define MAX_DOORBELLS 1024
-
-/*
- * Of an event channel, in all files.  The kernel counts its users in 16 bits, and
- * those of other drivers among them, without a look at the end.
- */
-#define MAX_PORT_READERS 64
-
-/* 32 bits, which every architecture reads at once. */
-#define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u32))
-
-/**
- * struct doorbell - An eventfd and the write that signals it.
- * @list: in its reader's doorbells.
- * @eventfd: the eventfd.
- * @addr: the guest address.
- * @size: the write's size in bytes.
- * @value: the lower 16 bits of what is written, or all if it is a byte.
- */
-struct doorbell {
-	struct list_head list;
-	struct eventfd_ctx *eventfd;
-	u64 addr;
-	u32 size;
-	u32 value;
-};
-
-struct reader;
-
-/**
- * struct reader_port - The event channel of a vCPU.
- * @reader: the reader.
- * @slot: the vCPU's slot.
- * @port: the event channel.
- * @irq: the interrupt that it is here.
- */
-struct reader_port {
-	struct reader *reader;
-	struct ioreq *slot;
-	evtchn_port_t port;
-	unsigned int irq;
-};
-
-/**
- * struct reader - Serves doorbells of an ioreq server.
- * @list: in its file's readers; the file's eventfds_lock protects it.
- * @server: the server.
- * @ioreq: where the caller maps its slots, by which it names the server.
- * @ioreqs: the slots.
- * @lock: protects @doorbells.
- * @doorbells: those that are served.
- * @vcpus: number of entries in @ports that are in use.
- * @ports: the event channels, by vCPU.
- */
-struct reader {
-	struct list_head list;
-	struct privcmd_ioreq_server server;
-	unsigned long ioreq;
-	struct privcmd_ioreqs *ioreqs;
-	/* Taken in interrupts. */
-	spinlock_t lock;
-	struct list_head doorbells;
-	unsigned int vcpus;
-	struct reader_port ports[];
-};
-
-/* Each word is read once: what is checked is what is used. */
-static struct ioreq read_slot(struct ioreq *slot)
-{
-	u32 *shared = (u32 *)slot;
-	u32 words[SLOT_WORDS];
-	struct ioreq request;
-	unsigned int i = SLOT_WORDS - 1;
-
-	/* Xen writes the state, which is in the last one, last. */
-	words[i] = virt_load_acquire(&shared[i]);
-	while (i--)
-		words[i] = READ_ONCE(shared[i]);
-	memcpy(&request, words, sizeof(request));
-	return request;
-}
-
-/* The state and the flags, which have no address of their own, in one byte. */
-static u8 *state_of(struct ioreq *slot)
-{
-	return &slot->type - 1;
-}
-
-static u8 with_state(struct ioreq request, unsigned int state)
-{
-	request.state = state;
-	return *state_of(&request);
-}
-
-/*
- * Several readers may serve one server, and a request looked at may be answered by
- * another one, and be followed by the next request, any time before it is claimed.
- */
-static DEFINE_SPINLOCK(claims_lock);
-
-/* False if it is not there any more. */
-static bool claim(struct ioreq *slot, const struct ioreq *request)
-{
-	u8 ready = with_state(*request, STATE_IOREQ_READY);
-	u8 claimed = with_state(*request, STATE_IOREQ_INPROCESS);
-	struct ioreq now;
-	bool done;
-
-	spin_lock(&claims_lock);
-	now = read_slot(slot);
-	done = !memcmp(&now, request, sizeof(now)) &&
-	       sync_cmpxchg(state_of(slot), ready, claimed) == ready;
-	spin_unlock(&claims_lock);
-
-	return done;
-}
-
-static void answer(struct reader_port *port, const struct ioreq *request)
-{
-	u8 *state = state_of(port->slot);
-
-	/* The signal comes first: the guest may look for its effect. */
-	virt_store_release(state, with_state(*request, STATE_IORESP_READY));
-	notify_remote_via_evtchn(port->port);
-}
-
-static bool is_write(const struct ioreq *request)
-{
-	return request->state == STATE_IOREQ_READY && request->type == IOREQ_TYPE_COPY &&
-	       request->dir == IOREQ_WRITE && !request->data_is_ptr && request->count == 1;
-}
-
-/* Of what is written; what stands above a value of one byte is not part of it. */
-static u32 value_mask(u32 size)
-{
-	return size == 1 ? U8_MAX : U16_MAX;
-}
-
-static bool rings(const struct ioreq *request, const struct doorbell *doorbell)
-{
-	return request->addr == doorbell->addr && request->size == doorbell->size &&
-	       (request->data & value_mask(doorbell->size)) == doorbell->value;
-}
-
-/*
- * User space, which shares the event channel, has to unmask it again: it is told
- * of every event, so there is no end of interrupt from here.
- */
-static irqreturn_t serve(int irq, void *data)
-{
-	struct reader_port *port = data;
-	struct reader *reader = port->reader;
-	struct ioreq request = read_slot(port->slot);
-	struct doorbell *doorbell;
-	irqreturn_t ret = IRQ_NONE;
-	unsigned long flags;
-
-	if (!is_write(&request))
-		return IRQ_NONE;
-
-	spin_lock_irqsave(&reader->lock, flags);
-	list_for_each_entry(doorbell, &reader->doorbells, list) {
-		if (!rings(&request, doorbell))
-			continue;
-
-		if (claim(port->slot, &request)) {
-			eventfd_signal(doorbell->eventfd);
-			ret = IRQ_HANDLED;
-		}
-		break;
-	}
-	spin_unlock_irqrestore(&reader->lock, flags);
-
-	if (ret == IRQ_HANDLED)
-		answer(port, &request);
-	return ret;
-}
-
-/* Number of readers by event channel. */
-static DEFINE_XARRAY(port_readers);
-static DEFINE_MUTEX(port_readers_lock);
-
-static int count_reader(evtchn_port_t port)
-{
-	unsigned long nr;
-	int err = -ENOSPC;
-
-	mutex_lock(&port_readers_lock);
-	nr = xa_to_value(xa_load(&port_readers, port) ?: xa_mk_value(0));
-	if (nr < MAX_PORT_READERS)
-		err = xa_err(xa_store(&port_readers, port, xa_mk_value(nr + 1), GFP_KERNEL));
-	mutex_unlock(&port_readers_lock);
-
-	return err;
-}
-
-static void uncount_reader(evtchn_port_t port)
-{
-	unsigned long nr;
-
-	mutex_lock(&port_readers_lock);
-	nr = xa_to_value(xa_load(&port_readers, port));
-	/* Neither needs memory. */
-	if (nr > 1)
-		xa_store(&port_readers, port, xa_mk_value(nr - 1), GFP_KERNEL);
-	else
-		xa_erase(&port_readers, port);
-	mutex_unlock(&port_readers_lock);
-}
-
-/* Only what /dev/xen/evtchn has bound for user space, to this domain, is shared. */
-static int bind(struct reader_port *port)
-{
-	struct evtchn_status status = { .dom = DOMID_SELF, .port = port->port };
-	int err;
-
-	err = evtchn_get(port->port);
-	if (err)
-		return -EINVAL;
-
-	err = count_reader(port->port);
-	if (err)
-		goto put;
-
-	err = HYPERVISOR_event_channel_op(EVTCHNOP_status, &status);
-	if (!err && (status.status != EVTCHNSTAT_interdomain ||
-		     status.u.interdomain.dom != port->reader->server.dom))
-		err = -EINVAL;
-
-	/* Takes a reference of its own. */
-	if (!err)
-		err = bind_evtchn_to_irqhandler_lateeoi(port->port, serve, IRQF_SHARED,
-							"xen-ioeventfd", port);
-	if (err < 0)
-		uncount_reader(port->port);
-put:
-	evtchn_put(port->port);
-	if (err < 0)
-		return err;
-
-	port->irq = err;
-	return 0;
-}
-
-static void destroy_reader(struct reader *reader)
-{
-	while (reader->vcpus--) {
-		struct reader_port *port = &reader->ports[reader->vcpus];
-
-		unbind_from_irqhandler(port->irq, port);
-		uncount_reader(port->port);
-	}
-	privcmd_ioreqs_unmap(reader->ioreqs);
-	kvfree(reader);
-}
-
-static bool has_port(const struct reader *reader, evtchn_port_t port)
-{
-	unsigned int i;
-
-	for (i = 0; i < reader->vcpus; i++)
-		if (reader->ports[i].port == port)
-			return true;
-
-	return false;
-}
-
-static int bind_ports(struct reader *reader, const u32 *ports, unsigned int vcpus)
-{
-	while (reader->vcpus < vcpus) {
-		struct reader_port *port = &reader->ports[reader->vcpus];
-		int err;
-
-		if (has_port(reader, ports[reader->vcpus]))
-			return -EINVAL;
-
-		port->port = ports[reader->vcpus];
-		port->reader = reader;
-		port->slot = privcmd_ioreqs_slot(reader->ioreqs, reader->vcpus);
-		err = bind(port);
-		if (err)
-			return err;
-
-		reader->vcpus++;
-	}
-
-	return 0;
-}
-
-static struct reader *create_reader(const struct privcmd_ioeventfd *req,
-				    const struct privcmd_ioreq_server *server, const u32 *ports)
-{
-	struct reader *reader;
-	int err;
-
-	if (IS_ERR(ports))
-		return ERR_CAST(ports);
-
-	reader = kvzalloc(struct_size(reader, ports, req->vcpus), GFP_KERNEL_ACCOUNT);
-	if (!reader)
-		return ERR_PTR(-ENOMEM);
-
-	reader->ioreqs = privcmd_ioreqs_map(server, req->vcpus);
-	if (IS_ERR(reader->ioreqs)) {
-		err = PTR_ERR(reader->ioreqs);
-		kvfree(reader);
-		return ERR_PTR(err);
-	}
-
-	reader->server = *server;
-	reader->ioreq = req->ioreq;
-	spin_lock_init(&reader->lock);
-	INIT_LIST_HEAD(&reader->doorbells);
-
-	err = bind_ports(reader, ports, req->vcpus);
-	if (err) {
-		destroy_reader(reader);
-		return ERR_PTR(err);
-	}
-
-	return reader;
-}
 
 static bool same_server(const struct privcmd_ioreq_server *a,
 			const struct privcmd_ioreq_server *b)
@@ -378,7 +43,7 @@ static struct reader *get_reader(struct privcmd_file *file, const struct privcmd
 			return ERR_PTR(-EBUSY);
 	}
 
-	reader = create_reader(req, server, ports);
+	reader = privcmd_reader_create(req, server, ports);
 	if (!IS_ERR(reader))
 		list_add(&reader->list, &file->readers);
 	return reader;
@@ -424,7 +89,6 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 			const struct privcmd_ioreq_server *server, const u32 *ports)
 {
 	struct reader *reader;
-	unsigned int i;
 
 	if (file->nr_doorbells == MAX_DOORBELLS)
 		return -ENOSPC;
@@ -437,14 +101,8 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 	if (has_such(reader, doorbell))
 		return -EEXIST;
 
-	spin_lock_irq(&reader->lock);
-	list_add_tail(&doorbell->list, &reader->doorbells);
-	spin_unlock_irq(&reader->lock);
+	privcmd_reader_add(reader, doorbell);
 	file->nr_doorbells++;
-
-	/* For requests that are there already, the interrupt may have been before. */
-	for (i = 0; i < reader->vcpus; i++)
-		serve(reader->ports[i].irq, &reader->ports[i]);
 	return 0;
 }
 
@@ -478,7 +136,7 @@ static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 		return -EINVAL;
 	if (req->addr > U64_MAX - VIRTIO_MMIO_QUEUE_NOTIFY - req->addr_len)
 		return -EINVAL;
-	if (req->vq > value_mask(req->addr_len))
+	if (req->vq > doorbell_mask(req->addr_len))
 		return -EINVAL;
 
 	err = find_server(req, &server);
@@ -519,21 +177,10 @@ err_free:
 	return err;
 }
 
-/* No signal comes once this returned. */
-static void remove_doorbell(struct reader *reader, struct doorbell *doorbell)
-{
-	spin_lock_irq(&reader->lock);
-	list_del(&doorbell->list);
-	spin_unlock_irq(&reader->lock);
-
-	eventfd_ctx_put(doorbell->eventfd);
-	kfree(doorbell);
-}
-
 static void remove_reader(struct reader *reader)
 {
 	list_del(&reader->list);
-	destroy_reader(reader);
+	privcmd_reader_destroy(reader);
 }
 
 static int remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
@@ -549,7 +196,7 @@ static int remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 	if (!doorbell)
 		return -ENODEV;
 
-	remove_doorbell(reader, doorbell);
+	privcmd_reader_remove(reader, doorbell);
 	file->nr_doorbells--;
 	if (list_empty(&reader->doorbells))
 		remove_reader(reader);
@@ -641,7 +288,7 @@ void privcmd_ioeventfds_release(struct privcmd_file *file)
 
 	list_for_each_entry_safe(reader, next_reader, &file->readers, list) {
 		list_for_each_entry_safe(doorbell, next_doorbell, &reader->doorbells, list)
-			remove_doorbell(reader, doorbell);
+			privcmd_reader_remove(reader, doorbell);
 		remove_reader(reader);
 	}
 }

@@ -64,7 +64,7 @@ KNOWN_SYMBOLS = frozenset({"__this_module", "param_ops_uint"})
 OBJECTS = ("drivers/xen/xen-dm-op.o", "drivers/xen/privcmd/xen-privcmd.o")
 # A kernel that lacks what these take has no such choice.
 EVENTFD_CHOICE = "config XEN_PRIVCMD_EVENTFD\n"
-EVENTFD_FILES = ("irqfd.c", "ioeventfd.c", "ioreq.c")
+EVENTFD_FILES = ("irqfd.c", "ioeventfd.c", "reader.c", "ioreq.c")
 
 AUTHOR = ("xenlab", "xenlab@localhost")
 
