@@ -147,12 +147,30 @@ static __always_inline long finish(const struct privcmd_command *command,
 			command->out_size);
 }
 
-/* All that there is to ask, in the order in which the answers count. */
+/* Limits say nothing about the domain. */
+static __always_inline int refusal(struct privcmd_file *file, domid_t domid)
+{
+	return privcmd_may_target(file, domid, PRIVCMD_LIMITED) ? 0 : privcmd_refusal(file, domid);
+}
+
+/* What is wrong with the argument before its target is looked at, or PRIVCMD_DONE. */
+static __always_inline long get_arg(const struct privcmd_command *command, union privcmd_arg *arg,
+				    const void __user *uarg)
+{
+	if (copy_in(arg, uarg, command->size))
+		return -EFAULT;
+
+	return command->check ? command->check(arg) : 0;
+}
+
+/*
+ * All that there is to ask, in the order in which the answers count.  An argument that
+ * is there already has nothing wrong with it, and is not read twice.
+ */
 static noinline long run_checked(struct privcmd_file *file, const struct privcmd_command *command,
-				 void __user *uarg)
+				 void __user *uarg, union privcmd_arg *arg, bool is_there)
 {
 	struct privcmd_limit limit;
-	union privcmd_arg arg;
 	long ret = 0;
 
 	privcmd_limit_get(file, &limit);
@@ -167,38 +185,18 @@ static noinline long run_checked(struct privcmd_file *file, const struct privcmd
 	if (command->access == PRIVCMD_UNRESTRICTED && privcmd_restricted(file))
 		return -EPERM;
 
-	if (copy_in(&arg, uarg, command->size))
-		return -EFAULT;
-
-	if (command->check)
-		ret = command->check(&arg);
+	if (!is_there)
+		ret = get_arg(command, arg, uarg);
 	if (ret)
 		return ret == PRIVCMD_DONE ? 0 : ret;
 
 	if (command->access == PRIVCMD_TARGET)
-		ret = privcmd_refusal(file, target_of(command, &arg));
+		ret = refusal(file, target_of(command, arg));
 	if (ret)
 		return ret;
 
-	ret = command->limited ? command->limited(file, &arg, &limit) :
-				 command->run(file, &arg);
-	return finish(command, &arg, uarg, ret);
-}
-
-/* Nothing is wrong, and the file says yes without more ado. */
-static __always_inline bool passes(struct privcmd_file *file,
-				   const struct privcmd_command *command,
-				   const void __user *uarg, union privcmd_arg *arg)
-{
-	if (command->access != PRIVCMD_TARGET && !privcmd_plain(file))
-		return false;
-	if (copy_in(arg, uarg, command->size))
-		return false;
-	if (command->check && command->check(arg))
-		return false;
-
-	return command->access != PRIVCMD_TARGET ||
-	       privcmd_may_target(file, target_of(command, arg));
+	ret = command->limited ? command->limited(file, arg, &limit) : command->run(file, arg);
+	return finish(command, arg, uarg, ret);
 }
 
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
@@ -293,11 +291,15 @@ static long run(struct privcmd_file *file, const struct privcmd_command *command
 		void __user *uarg)
 {
 	union privcmd_arg arg;
+	bool is_there;
 
-	if (unlikely(!passes(file, command, uarg, &arg)))
-		return run_checked(file, command, uarg);
+	is_there = (command->access == PRIVCMD_TARGET || privcmd_plain(file)) &&
+		   !get_arg(command, &arg, uarg);
+	if (likely(is_there && (command->access != PRIVCMD_TARGET ||
+				privcmd_may_target(file, target_of(command, &arg), 0))))
+		return finish(command, &arg, uarg, command->run(file, &arg));
 
-	return finish(command, &arg, uarg, command->run(file, &arg));
+	return run_checked(file, command, uarg, &arg, is_there);
 }
 
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -9,7 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
-#include <linux/spinlock.h>
+#include <linux/seqlock.h>
 
 #include "privcmd_private.h"
 
@@ -19,24 +19,12 @@
  */
 void privcmd_limit_open(struct privcmd_file *file)
 {
-	spin_lock_init(&file->limit_lock);
+	seqlock_init(&file->limit_lock);
 	file->limit = (struct privcmd_limit) {
 		.commands = U64_MAX,
 		.dm_ops = U64_MAX,
 		.resources = U32_MAX,
 	};
-}
-
-/**
- * privcmd_limit_get() - What does a file have left?
- * @file: the file.
- * @limit: gets the answer, in which each LIMIT counts whole or not at all.
- */
-void privcmd_limit_get(struct privcmd_file *file, struct privcmd_limit *limit)
-{
-	spin_lock(&file->limit_lock);
-	*limit = file->limit;
-	spin_unlock(&file->limit_lock);
 }
 
 /**
@@ -55,12 +43,12 @@ long privcmd_limit(struct privcmd_file *file, union privcmd_arg *arg)
 	if (stays->flags & ~PRIVCMD_LIMIT_READ_ONLY)
 		return -EINVAL;
 
-	spin_lock(&file->limit_lock);
+	write_seqlock(&file->limit_lock);
 	file->limit.commands &= stays->commands;
 	file->limit.dm_ops &= stays->dm_ops;
 	file->limit.resources &= stays->resources;
 	file->limit.flags |= stays->flags;
 	atomic_or(PRIVCMD_LIMITED, &file->domid);
-	spin_unlock(&file->limit_lock);
+	write_sequnlock(&file->limit_lock);
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
-#include <linux/spinlock.h>
+#include <linux/seqlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -65,8 +65,8 @@ struct privcmd_file {
 	struct privcmd_domain *domain;
 	struct list_head list;
 	atomic_long_t nr_unpopulated;
-	/* Held for the time of a copy. */
-	spinlock_t limit_lock;
+	/* Readers do not write to it: requests of the same file do not wait for each other. */
+	seqlock_t limit_lock;
 	struct privcmd_limit limit;
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
 	/* Held where eventfds are registered, and end. */
@@ -224,14 +224,30 @@ static inline bool privcmd_gone(const struct privcmd_file *file)
  * privcmd_may_target() - May a request of the file name this domain?
  * @file: the file.
  * @domid: the domain.
+ * @flags: of the file, what need not be asked about.
  *
  * Return: whether it may; false, too, if there is more to ask.
  */
-static inline bool privcmd_may_target(const struct privcmd_file *file, domid_t domid)
+static inline bool privcmd_may_target(const struct privcmd_file *file, domid_t domid, int flags)
 {
-	int allowed = atomic_read(&file->domid);
+	int allowed = atomic_read(&file->domid) & ~flags;
 
 	return allowed == DOMID_INVALID || allowed == domid;
+}
+
+/**
+ * privcmd_limit_get() - What does a file have left?
+ * @file: the file.
+ * @limit: gets the answer, in which each LIMIT counts whole or not at all.
+ */
+static inline void privcmd_limit_get(const struct privcmd_file *file, struct privcmd_limit *limit)
+{
+	unsigned int seq;
+
+	do {
+		seq = read_seqbegin(&file->limit_lock);
+		*limit = file->limit;
+	} while (read_seqretry(&file->limit_lock, seq));
 }
 
 /**
@@ -326,7 +342,6 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* limit.c */
 void privcmd_limit_open(struct privcmd_file *file);
-void privcmd_limit_get(struct privcmd_file *file, struct privcmd_limit *limit);
 long privcmd_limit(struct privcmd_file *file, union privcmd_arg *arg);
 
 /* hypercall.c */
