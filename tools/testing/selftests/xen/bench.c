@@ -78,7 +78,7 @@ struct operation {
 static uint64_t call_ticks[MAX_SAMPLES];
 static uint64_t undo_ticks[MAX_SAMPLES];
 
-static int fd, hypercall_fd, fresh_fd;
+static int fd, hypercall_fd, fresh_fd, limited_fd;
 static domid_t dom, frames_dom, logged_dom;
 static xc_interface *xch;
 static xendevicemodel_handle *dmod;
@@ -149,13 +149,23 @@ static int call_xen_version(void)
 	return result(ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, &arg));
 }
 
-static int ask_with_dm_op(void)
+static inline int ask_file_with_dm_op(int file)
 {
 	struct nr_vcpus_op op = { .op = DM_OP_NR_VCPUS };
 	struct privcmd_dm_op_buf buf = { .uptr = &op, .size = sizeof(op) };
 	struct privcmd_dm_op arg = { .dom = dom, .num = 1, .ubufs = &buf };
 
-	return result(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &arg));
+	return result(ioctl(file, IOCTL_PRIVCMD_DM_OP, &arg));
+}
+
+static int ask_with_dm_op(void)
+{
+	return ask_file_with_dm_op(fd);
+}
+
+static int ask_limited_with_dm_op(void)
+{
+	return ask_file_with_dm_op(limited_fd);
 }
 
 static int ask_library(void)
@@ -179,11 +189,21 @@ static int ask_libxenctrl(void)
 #endif
 }
 
-static int ask_with_command(void)
+static inline int ask_file_with_command(int file)
 {
 	struct privcmd_dm_nr_vcpus arg = { .dom = dom };
 
-	return result(ioctl(fd, IOCTL_PRIVCMD_DM_NR_VCPUS, &arg));
+	return result(ioctl(file, IOCTL_PRIVCMD_DM_NR_VCPUS, &arg));
+}
+
+static int ask_with_command(void)
+{
+	return ask_file_with_command(fd);
+}
+
+static int ask_limited_with_command(void)
+{
+	return ask_file_with_command(limited_fd);
 }
 
 static int mark_dirty(void)
@@ -433,6 +453,13 @@ static int read_ticks(uint64_t *ticks)
 	return ret;
 }
 
+static bool can_measure(const char *name, int set_up)
+{
+	if (set_up < 0)
+		report_missing(name, strerrorname_np(-set_up) ?: "?");
+	return set_up >= 0;
+}
+
 /* The hypercall alone, made by a module within the kernel. */
 static void measure_kernel(void)
 {
@@ -443,18 +470,14 @@ static void measure_kernel(void)
 		ret = write_parameter(PARAMETERS "ask", dom);
 	for (unsigned int i = 0; i < nr && !ret; i++)
 		ret = read_ticks(&call_ticks[i]);
-	if (ret)
-		report_missing("kernel_dm_op", strerrorname_np(-ret) ?: "?");
-	else
+	if (can_measure("kernel_dm_op", ret))
 		report("kernel_dm_op", call_ticks, nr, TICKS_CALLS);
 }
 
 static void measure_dm_op(const char *name, size_t size, int set_up)
 {
-	if (set_up < 0) {
-		report_missing(name, strerrorname_np(-set_up) ?: "?");
+	if (!can_measure(name, set_up))
 		return;
-	}
 	extents_size = size;
 	measure(&(struct operation) {
 		.name = name,
@@ -503,6 +526,25 @@ static int set_up_logged(void)
 	return result(xc_shadow_control(xch, logged_dom,
 					XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY,
 					NULL, 0));
+}
+
+/* As an emulator has it that only asks. */
+static int set_up_limited(void)
+{
+	const struct privcmd_limit limit = {
+		.commands = COMMAND(IOCTL_PRIVCMD_DM_OP) | COMMAND(IOCTL_PRIVCMD_DM_NR_VCPUS),
+		.dm_ops = 1ULL << DM_OP_NR_VCPUS,
+	};
+
+	limited_fd = privcmd_open();
+	return limited_fd < 0 ? limited_fd :
+	       restrict_to(limited_fd, dom) ?: limit_file(limited_fd, limit);
+}
+
+static void measure_limited(const char *name, step call, int set_up)
+{
+	if (can_measure(name, set_up))
+		measure_call(name, call);
 }
 
 static void check(const char *what, int ret)
@@ -608,7 +650,7 @@ static void measure_all_throughput(void)
 
 int main(int argc, char *argv[])
 {
-	int logged;
+	int limited, logged;
 
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	set_up();
@@ -632,6 +674,9 @@ int main(int argc, char *argv[])
 	measure_call("xendevicemodel_nr_vcpus", ask_library);
 	measure_call("xc_domain_getinfo", ask_libxenctrl);
 	measure_call("dm_nr_vcpus", ask_with_command);
+	limited = set_up_limited();
+	measure_limited("limited_dm_op_nr_vcpus", ask_limited_with_dm_op, limited);
+	measure_limited("limited_dm_nr_vcpus", ask_limited_with_command, limited);
 	measure_kernel();
 	logged = set_up_logged();
 	measure_dm_op("dm_op_4k", 4096, logged);
