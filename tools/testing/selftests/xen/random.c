@@ -8,9 +8,10 @@
  * With --operations each worker stops after so many, and a number is printed
  * that is the same for the same choices.
  *
- * No request's result is right or wrong here; what is wrong is that the kernel
- * reports a defect, that a process hangs, or that something is left over at the
- * end: a file, a frame of a domain, memory.
+ * Of requests from files that workers share no result is right or wrong; what is
+ * wrong is that the kernel reports a defect, that a process hangs, or that something
+ * is left over at the end: a file, a frame of a domain, memory.  A file that a worker
+ * limits for itself has a model: it says which of the file's requests are EPERM.
  *
  * The run consists of rounds with new domains and new processes.  In each round
  * one domain is destroyed while it is in use; in every other one the processes
@@ -100,7 +101,7 @@ enum kind {
 	HYPERCALL, MMAP, MMAPBATCH, MMAPBATCH_V2, DM_OP, RESTRICT, MMAP_RESOURCE,
 	IRQFD, IOEVENTFD, PCIDEV_GET_GSI, DM_NR_VCPUS, LIMIT, UNKNOWN,
 	DO_MMAP, DO_MUNMAP, DO_MREMAP, DO_MPROTECT, DO_MADVISE, DO_OPEN, DO_CLOSE,
-	DO_DUP, DO_FORK, DO_TOUCH, DO_OTHER,
+	DO_DUP, DO_FORK, DO_TOUCH, DO_OTHER, LIMITED,
 	KINDS
 };
 
@@ -133,13 +134,17 @@ static struct {
 	[DO_FORK] = { "fork", true, false },
 	[DO_TOUCH] = { "access", true, true },
 	[DO_OTHER] = { "other", false, true },
+	/* Those that a model answers for; refused is what it says is gone. */
+	[LIMITED] = { "limited", true, true },
 };
 
 /* Shared by all processes. */
 static struct {
 	atomic_bool stop;
 	atomic_ulong done[KINDS], refused[KINDS];
-	atomic_ulong operations, choices;
+	atomic_ulong operations, choices, mismatches;
+	/* By kind: why the kernel cannot run the command at all; 0 if it can. */
+	int unavailable[UNKNOWN];
 } *shared;
 
 static struct {
@@ -968,6 +973,412 @@ static void use_event(struct worker *worker)
 	note(DO_OTHER, ret);
 }
 
+/* ---- Files with limits ---- */
+
+#define MISMATCHES_SHOWN 20
+
+/* Of a file that only this worker uses: nobody else changes what is left. */
+struct rights {
+	int fd;
+	/* -1 if it is not restricted. */
+	int dom;
+	struct privcmd_limit left;
+};
+
+/* A request, and what the model has to know of it. */
+struct asked {
+	enum kind kind;
+	unsigned int cmd;
+	union argument arg;
+	bool bad_pointer;
+	domid_t dom;
+	/* Of a DM_OP or an IRQFD. */
+	__u32 operation;
+	/* Where a request can map, and whether it asks for that. */
+	char *map;
+	bool fills, writable;
+};
+
+enum answer { ANY_BUT_EPERM = 1 };
+
+static bool stays(__u64 mask, unsigned int bits, __u64 number)
+{
+	return mask == ~0ULL >> (64 - bits) || (number < bits && mask & 1ULL << number);
+}
+
+static bool operation_stays(const struct rights *rights, const struct asked *asked)
+{
+	return stays(rights->left.dm_ops, 64, asked->operation);
+}
+
+static bool resource_stays(const struct rights *rights, __u32 type)
+{
+	return stays(rights->left.resources, 32, type);
+}
+
+static int answer_of_restrict(const struct rights *rights, const struct asked *asked)
+{
+	if (asked->dom >= 0x7ff0)
+		return -EINVAL;
+	if (rights->dom < 0)
+		return ANY_BUT_EPERM;
+	return rights->dom == asked->dom ? 0 : -EINVAL;
+}
+
+/* What is wrong with a request before its domain is looked at. */
+static int answer_of_checks(const struct rights *rights, const struct asked *asked)
+{
+	switch (asked->kind) {
+	case RESTRICT:
+		return answer_of_restrict(rights, asked);
+	case LIMIT:
+		return asked->arg.limit.flags & ~PRIVCMD_LIMIT_READ_ONLY ? -EINVAL : 0;
+	case DM_OP:
+		return asked->arg.dm_op.num ? ANY_BUT_EPERM : 0;
+	case IRQFD:
+		return asked->arg.irqfd.flags & ~1U ? -EINVAL : ANY_BUT_EPERM;
+	case IOEVENTFD:
+		return asked->arg.ioeventfd.flags & ~1U ? -EINVAL : ANY_BUT_EPERM;
+	default:
+		return ANY_BUT_EPERM;
+	}
+}
+
+/* Up to where the domain is looked at. */
+static int early_answer(const struct rights *rights, const struct asked *asked)
+{
+	bool unrestricted_only = asked->kind == HYPERCALL || asked->kind == PCIDEV_GET_GSI;
+
+	if (asked->kind == UNKNOWN)
+		return -ENOTTY;
+	if (!(rights->left.commands & COMMAND(asked->cmd)))
+		return -EPERM;
+	if (shared->unavailable[asked->kind])
+		return shared->unavailable[asked->kind];
+	if (unrestricted_only && rights->dom >= 0)
+		return -EPERM;
+	if (asked->bad_pointer)
+		return -EFAULT;
+	return answer_of_checks(rights, asked);
+}
+
+static bool names_a_domain(enum kind kind)
+{
+	return kind != HYPERCALL && kind != RESTRICT && kind != PCIDEV_GET_GSI && kind != LIMIT;
+}
+
+/* What the command itself finds gone. */
+static int late_answer(const struct rights *rights, const struct asked *asked)
+{
+	bool reads_only = rights->left.flags & PRIVCMD_LIMIT_READ_ONLY;
+	bool gone = asked->fills && asked->writable && reads_only;
+
+	switch (asked->kind) {
+	case DM_OP:
+		if (rights->left.dm_ops != ~0ULL &&
+		    asked->arg.dm_op.ubufs[0].size < sizeof(asked->operation))
+			return -EINVAL;
+		gone = !operation_stays(rights, asked);
+		break;
+	case IRQFD:
+		gone = !asked->arg.irqfd.flags && !operation_stays(rights, asked);
+		break;
+	case IOEVENTFD:
+		gone = !asked->arg.ioeventfd.flags &&
+		       (reads_only || !resource_stays(rights, XENMEM_resource_ioreq_server));
+		break;
+	case MMAP_RESOURCE:
+		gone = gone || !resource_stays(rights, asked->arg.resource.type);
+		break;
+	default:
+		break;
+	}
+	return gone ? -EPERM : ANY_BUT_EPERM;
+}
+
+static bool is_answer(int expected, int ret)
+{
+	return expected == ANY_BUT_EPERM ? ret != -EPERM : ret == expected;
+}
+
+/* A restricted file's domain can die, and be found gone, at any time. */
+static bool is_right(const struct rights *rights, const struct asked *asked, int ret)
+{
+	int early = early_answer(rights, asked);
+
+	if (early != ANY_BUT_EPERM || !names_a_domain(asked->kind))
+		return is_answer(early, ret);
+	if (rights->dom >= 0 && rights->dom != asked->dom)
+		return ret == -EPERM;
+	if (rights->dom >= 0 && ret == -ESRCH)
+		return true;
+	return is_answer(late_answer(rights, asked), ret);
+}
+
+/* Of the test's own, or, where the file's restriction is in the way, of any. */
+static domid_t domain_for(struct worker *worker, const struct rights *rights)
+{
+	domid_t test = any_test_domain(worker), any = any_domain(worker);
+	bool own = !one_in(worker, 4);
+
+	if (rights->dom < 0)
+		return test;
+	return own ? rights->dom : any;
+}
+
+/*
+ * Where an ioreq server's pages are mapped as a resource Xen itself answers EPERM to who
+ * asks for their frame numbers, and the other way round: nobody does either here.
+ */
+static __u32 any_operation(struct worker *worker)
+{
+	__u32 operation = below(worker, 24);
+
+	if (one_in(worker, 8))
+		return PICK(worker, __u32, 64 + DM_OP_NR_VCPUS, 84, 1U << 31, -1U);
+	return operation == XEN_DMOP_get_ioreq_server_info || one_in(worker, 2) ?
+		DM_OP_NR_VCPUS : operation;
+}
+
+#define NO_SERVER 0xffff
+
+/* One page, where nobody else maps. */
+static void make_map(struct worker *worker, const struct rights *rights, struct asked *asked)
+{
+	int flags = one_in(worker, 4) ? MAP_PRIVATE : MAP_SHARED;
+
+	asked->writable = one_in(worker, 2);
+	asked->map = mmap(NULL, PAGE, PROT_READ | (asked->writable ? PROT_WRITE : 0), flags,
+			  rights->fd, 0);
+	asked->fills = asked->map != MAP_FAILED;
+}
+
+static void fill_dm_op(struct worker *worker, struct asked *asked)
+{
+	struct privcmd_dm_op_buf *buf = (void *)array_of(worker);
+	__u32 *op = (void *)errors_of(worker);
+
+	asked->operation = any_operation(worker);
+	op[0] = asked->operation;
+	for (int i = 1; i < 16; i++)
+		op[i] = below(worker, 4);
+	buf->uptr = op;
+	buf->size = one_in(worker, 8) ? below(worker, sizeof(*op)) : 64;
+	asked->arg.dm_op = (struct privcmd_dm_op) {
+		.dom = asked->dom,
+		.num = !one_in(worker, 8),
+		.ubufs = buf,
+	};
+}
+
+static void fill_irqfd(struct worker *worker, struct asked *asked)
+{
+	__u32 *op = (void *)array_of(worker);
+
+	asked->operation = PICK(worker, __u32, XEN_DMOP_set_pci_intx_level,
+				XEN_DMOP_set_isa_irq_level, XEN_DMOP_inject_msi,
+				DM_OP_SET_IRQ_LEVEL);
+	memset(op, 0, 64);
+	op[0] = asked->operation;
+	asked->arg.irqfd = (struct privcmd_irqfd) {
+		.dm_op = (__u64)op,
+		.size = 64,
+		.fd = any_event(worker),
+		.flags = any_flags(worker),
+		.dom = asked->dom,
+	};
+}
+
+static void fill_resource(struct worker *worker, struct asked *asked)
+{
+	bool size = one_in(worker, 4);
+	__u32 type = one_in(worker, 8) ? PICK(worker, __u32, 32, 33, 1U << 31, -1U) :
+					 below(worker, 4);
+
+	asked->arg.resource = (struct privcmd_mmap_resource) {
+		.dom = asked->dom,
+		.type = type,
+		.id = type == XENMEM_resource_ioreq_server ? NO_SERVER : 0,
+		.num = size ? 0 : FRAMES_PER_PAGE,
+		.addr = size ? 0 : (__u64)asked->map,
+	};
+	asked->fills = asked->fills && !size;
+}
+
+static void fill_run(struct worker *worker, struct asked *asked)
+{
+	struct privcmd_mmap_entry *run = (void *)array_of(worker);
+
+	*run = (struct privcmd_mmap_entry) {
+		.va = (__u64)asked->map,
+		.mfn = below(worker, FRAMES / FRAMES_PER_PAGE),
+		.npages = 1,
+	};
+	asked->arg.mmap = (struct privcmd_mmap) {
+		.num = 1, .dom = asked->dom, .entry = run,
+	};
+}
+
+/* Version 1's argument begins as that of version 2 does. */
+static void fill_batch(struct worker *worker, struct asked *asked)
+{
+	xen_pfn_t *frames = (void *)array_of(worker);
+
+	for (unsigned int i = 0; i < FRAMES_PER_PAGE; i++)
+		frames[i] = i;
+	asked->arg.batch_v2 = (struct privcmd_mmapbatch_v2) {
+		.num = FRAMES_PER_PAGE,
+		.dom = asked->dom,
+		.addr = (__u64)asked->map,
+		.arr = frames,
+		.err = (void *)errors_of(worker),
+	};
+}
+
+/* About three quarters stay. */
+static __u64 some_mask(struct worker *worker)
+{
+	return one_in(worker, 3) ? any_mask(worker) : draw(worker) | draw(worker);
+}
+
+static void fill_limit(struct worker *worker, struct asked *asked)
+{
+	asked->arg.limit = (struct privcmd_limit) {
+		.commands = some_mask(worker) | (one_in(worker, 2) ? ~0U : 0),
+		.dm_ops = some_mask(worker),
+		.resources = some_mask(worker),
+		.flags = any_flags(worker),
+	};
+}
+
+static void fill_asked(struct worker *worker, const struct rights *rights, struct asked *asked)
+{
+	asked->dom = domain_for(worker, rights);
+	switch (asked->kind) {
+	case HYPERCALL:
+		asked->arg.hypercall.op = HYPERCALL_XEN_VERSION;
+		break;
+	case MMAP:
+		make_map(worker, rights, asked);
+		fill_run(worker, asked);
+		break;
+	case MMAPBATCH:
+	case MMAPBATCH_V2:
+		make_map(worker, rights, asked);
+		fill_batch(worker, asked);
+		break;
+	case DM_OP:
+		fill_dm_op(worker, asked);
+		break;
+	case RESTRICT:
+		asked->dom = PICK(worker, domid_t, asked->dom, asked->dom, 0x7ff0, 0x8000);
+		asked->arg.restrict_to = asked->dom;
+		break;
+	case MMAP_RESOURCE:
+		make_map(worker, rights, asked);
+		fill_resource(worker, asked);
+		break;
+	case IRQFD:
+		fill_irqfd(worker, asked);
+		break;
+	case IOEVENTFD:
+		asked->arg.ioeventfd = (struct privcmd_ioeventfd) {
+			.addr_len = 4,
+			.event_fd = any_event(worker),
+			.vcpus = 1,
+			.flags = any_flags(worker),
+			.dom = asked->dom,
+		};
+		break;
+	case DM_NR_VCPUS:
+		asked->arg.nr_vcpus.dom = asked->dom;
+		break;
+	case LIMIT:
+		fill_limit(worker, asked);
+		break;
+	default:
+		break;
+	}
+}
+
+/* What was mapped for reading stays so. */
+static bool is_for_reading(const struct rights *rights, const struct asked *asked)
+{
+	if (!(rights->left.flags & PRIVCMD_LIMIT_READ_ONLY))
+		return true;
+	return mprotect(asked->map, PAGE, PROT_READ | PROT_WRITE) == -1 && errno == EACCES;
+}
+
+static void report_mismatch(const struct rights *rights, const struct asked *asked, int ret)
+{
+	if (atomic_fetch_add(&shared->mismatches, 1) >= MISMATCHES_SHOWN)
+		return;
+	ksft_print_msg("random: %s %#x of domain %d, operation %u: %d, on a file of domain %d with\n",
+		       kinds[asked->kind].name, asked->cmd, asked->dom, asked->operation, ret,
+		       rights->dom);
+	ksft_print_msg("random:   commands %#llx, dm_ops %#llx, resources %#x, flags %#x\n",
+		       rights->left.commands, rights->left.dm_ops, rights->left.resources,
+		       rights->left.flags);
+}
+
+static void apply(struct rights *rights, const struct asked *asked)
+{
+	if (asked->kind == RESTRICT)
+		rights->dom = asked->dom;
+	if (asked->kind != LIMIT)
+		return;
+	rights->left.commands &= asked->arg.limit.commands;
+	rights->left.dm_ops &= asked->arg.limit.dm_ops;
+	rights->left.resources &= asked->arg.limit.resources;
+	rights->left.flags |= asked->arg.limit.flags;
+}
+
+static void ask_limited(struct worker *worker, struct rights *rights, enum kind kind)
+{
+	struct asked asked = {
+		.kind = kind,
+		.cmd = kind < UNKNOWN ? all_commands[kind] :
+		       PICK(worker, unsigned int, 0x50ff, 0xc008500b, 0x5022),
+		.bad_pointer = one_in(worker, 16),
+	};
+	union argument *arg = (void *)(end_of(worker) - sizeof(*arg));
+	void *bad = no_memory(worker);
+	char op[64];
+	int ret;
+
+	fill_asked(worker, rights, &asked);
+	memcpy(arg, &asked.arg, sizeof(*arg));
+	memcpy(op, errors_of(worker), sizeof(op));
+	ret = request(rights->fd, asked.cmd, asked.bad_pointer ? bad : arg);
+	if (!is_right(rights, &asked, ret) ||
+	    (kind == DM_OP && ret == -EPERM && memcmp(op, errors_of(worker), sizeof(op))) ||
+	    (asked.fills && !ret && !is_for_reading(rights, &asked)))
+		report_mismatch(rights, &asked, ret);
+	if (!ret)
+		apply(rights, &asked);
+	if (asked.map && asked.map != MAP_FAILED)
+		munmap(asked.map, PAGE);
+	note(LIMITED, ret == -EPERM ? -1 : 0);
+}
+
+/* The life of a file that gets limits, mostly once more, and a restriction. */
+static void use_limited(struct worker *worker)
+{
+	struct rights rights = {
+		.fd = privcmd_open(),
+		.dom = -1,
+		.left = { .commands = ~0ULL, .dm_ops = ~0ULL, .resources = ~0U },
+	};
+
+	if (rights.fd < 0)
+		return;
+	if (one_in(worker, 2))
+		ask_limited(worker, &rights, RESTRICT);
+	for (int i = 0; i < 16; i++)
+		ask_limited(worker, &rights, i % 8 ? below(worker, UNKNOWN + 1) : LIMIT);
+	close(rights.fd);
+}
+
 /* ---- Processes ---- */
 
 static void operate(struct worker *worker);
@@ -1026,6 +1437,7 @@ static const struct {
 	{ 4, request_nr_vcpus },
 	{ 1, request_restrict },
 	{ 1, request_limit },
+	{ 4, use_limited },
 	{ 3, request_hypercall },
 	{ 3, request_irqfd },
 	{ 4, use_event },
@@ -1431,6 +1843,19 @@ static void read_options(int argc, char **argv)
 	}
 }
 
+/* A command that the kernel has looks at its argument. */
+static void find_unavailable(void)
+{
+	int fd = privcmd_open();
+
+	for (int kind = 0; kind < UNKNOWN; kind++) {
+		int ret = request(fd, all_commands[kind], NULL);
+
+		shared->unavailable[kind] = ret == -EFAULT ? 0 : ret;
+	}
+	close(fd);
+}
+
 /* Both commands have to succeed now and then, where the kernel and Xen have them. */
 static void expect_eventfds(void)
 {
@@ -1453,7 +1878,7 @@ int main(int argc, char **argv)
 	expect_eventfds();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ksft_print_header();
-	ksft_set_plan(5);
+	ksft_set_plan(6);
 	ksft_print_msg("random: --seed %llu --seconds %u --threads %u\n", options.seed,
 		       options.seconds, options.threads);
 
@@ -1461,6 +1886,7 @@ int main(int argc, char **argv)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		ksft_exit_fail_msg("no memory: %s\n", strerror(errno));
+	find_unavailable();
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
 	end = now() + options.seconds;
@@ -1480,6 +1906,7 @@ int main(int argc, char **argv)
 	ksft_test_result((come_out_both_ways() ||
 			  options.operations != ULONG_MAX) && !wrong.failed,
 			 "requests_come_out_both_ways\n");
+	ksft_test_result(!shared->mismatches, "limits_hold\n");
 	ksft_test_result(!wrong.unfinished, "workers_come_to_their_end\n");
 	ksft_test_result(!wrong.held, "destroyed_domains_are_gone\n");
 	ksft_test_result(!wrong.open, "files_are_closed\n");
