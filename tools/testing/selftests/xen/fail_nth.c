@@ -339,17 +339,45 @@ static int limit_new_file(void)
 	return on_new_file(IOCTL_PRIVCMD_LIMIT);
 }
 
-/* With an operation of the file's. */
-static int dm_op_on_limited_file(void)
+/* What the file has left is what the requests take. */
+static int on_limited_file(unsigned int cmd)
 {
 	int fd = privcmd_open(), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = limit_dm_ops(fd, 1ULL << DM_OP_NR_VCPUS) ?:
-	      request(fd, IOCTL_PRIVCMD_DM_OP, &memory->arg);
+	ret = limit_file(fd, (struct privcmd_limit) {
+		.commands = COMMAND(cmd),
+		.dm_ops = 1ULL << DM_OP_NR_VCPUS | 1ULL << DM_OP_SET_IRQ_LEVEL,
+		.resources = 1U << XENMEM_resource_grant_table,
+	}) ?: request(fd, cmd, &memory->arg);
 	close(fd);
 	return ret;
+}
+
+static int dm_op_on_limited_file(void)
+{
+	return on_limited_file(IOCTL_PRIVCMD_DM_OP);
+}
+
+static int typed_on_limited_file(void)
+{
+	return on_limited_file(IOCTL_PRIVCMD_DM_NR_VCPUS);
+}
+
+static int resource_on_limited_file(void)
+{
+	return on_limited_file(IOCTL_PRIVCMD_MMAP_RESOURCE);
+}
+
+static int batch_v2_on_limited_file(void)
+{
+	return on_limited_file(IOCTL_PRIVCMD_MMAPBATCH_V2);
+}
+
+static int irqfd_on_limited_file(void)
+{
+	return on_limited_file(IOCTL_PRIVCMD_IRQFD);
 }
 
 static int irqfd_on_new_file(void)
@@ -734,6 +762,51 @@ FIXTURE_VARIANT_ADD(fail_nth, limited_dm_op) {
 		.or_result = -ENOSYS,
 		.allocations = 4,
 		.copies = 4,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limited_dm_nr_vcpus) {
+	.request = {
+		.name = "limited_dm_nr_vcpus",
+		.prepare = typed,
+		.make = typed_on_limited_file,
+		.or_result = -EOPNOTSUPP,
+		.allocations = 3,
+		.copies = 2,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limited_mmap_resource) {
+	.request = {
+		.name = "limited_mmap_resource",
+		.prepare = grants,
+		.make = resource_on_limited_file,
+		.effect = MAPS,
+		.allocations = 6,
+		.copies = 3,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limited_mmapbatch_v2) {
+	.request = {
+		.name = "limited_mmapbatch_v2",
+		.prepare = batch_v2,
+		.make = batch_v2_on_limited_file,
+		.effect = MAPS,
+		.may_clear = true,
+		.allocations = 6,
+		.copies = 4,
+	},
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, limited_irqfd) {
+	.request = {
+		.name = "limited_irqfd",
+		.prepare = an_irqfd,
+		.make = irqfd_on_limited_file,
+		.or_result = -EOPNOTSUPP,
+		.allocations = 4,
+		.copies = 3,
 	},
 };
 
