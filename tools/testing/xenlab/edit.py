@@ -6,13 +6,32 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import host
 from failure import Failure, Status
 
 NO_KERNEL = "is no kernel source tree"
+
+
+# How git writes patches here.
+FORMAT = ("format-patch", "-q", "--no-renames", "--no-signature")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One of a series: what it says, and what it changes after those before it."""
+
+    message: str
+    change: Callable[["Tree"], None]
+    # What is for its readers and not for the history.
+    notes: str = ""
+
+    def subject(self) -> str:
+        """Returns the first line of the message."""
+        return self.message.partition("\n")[0]
 
 
 class Tree:
@@ -83,7 +102,7 @@ class Tree:
                 host.directory(path.parent)
                 path.write_bytes((self.path / name).read_bytes())
             elif new and text is None:
-                path.unlink()
+                path.unlink(missing_ok=True)
             elif new:
                 host.directory(path.parent)
                 path.write_text(text or "", encoding="utf-8")
@@ -103,14 +122,8 @@ class Tree:
             _git(top, author, "init", "-q")
             for new, what in ((False, "what there is"), (True, message)):
                 self._write(top, new)
-                _git(top, author, "add", "-A", "-f")
-                _git(top, author, "commit", "-q", "-s", "--allow-empty", "-m", what)
-            _git(
-                top,
-                author,
-                "format-patch",
-                *("-q", "-1", "--no-renames", "--no-signature", "-o", ".git"),
-            )
+                _commit(top, author, what)
+            _git(top, author, *FORMAT, "-1", "-o", ".git")
             (made,) = (top / ".git").glob("0001-*.patch")
             host.directory(output.parent)
             partial = output.with_name(f".{output.name}.{os.getpid()}")
@@ -119,6 +132,34 @@ class Tree:
                 os.rename(partial, output)
             finally:
                 partial.unlink(missing_ok=True)
+
+    def branch(
+        self, patches: Sequence[Patch], top: Path, author: tuple[str, str] | None = None
+    ) -> None:
+        """Makes a git repository: a commit for each patch, on the files as they are.
+
+        Only files that differ are in it. A patch that does not fit is named.
+        """
+        author = author or _author()
+        states = []
+        for patch in patches:
+            try:
+                patch.change(self)
+            except Failure as failure:
+                raise Failure(
+                    failure.status, f"the patch '{patch.subject()}' does not fit: {failure}"
+                ) from failure
+            states.append(dict(self._changed))
+        _git(top, author, "init", "-q", "-b", "series")
+        self._write(top, False)
+        _commit(top, author, "what there is")
+        _git(top, author, "tag", "base")
+        for patch, state in zip(patches, states):
+            self._changed = state
+            self._write(top, True)
+            _commit(top, author, patch.message)
+            if patch.notes:
+                _git(top, author, "notes", "add", "-m", patch.notes)
 
 
 def _author() -> tuple[str, str]:
@@ -139,6 +180,25 @@ def _author() -> tuple[str, str]:
             "'git config user.email ADDRESS' first",
         )
     return found[1], found[2]
+
+
+def cover_letter(top: Path, output: Path, subject: str, blurb: str) -> None:
+    """Writes the patches of a branch that was made here, with a cover letter."""
+    author = _author()
+    _git(
+        top,
+        author,
+        *(*FORMAT, "--cover-letter", "--notes", "-o", str(output), "base..series"),
+    )
+    cover = output / "0000-cover-letter.patch"
+    text = cover.read_text(encoding="utf-8")
+    text = text.replace("*** SUBJECT HERE ***", subject)
+    cover.write_text(text.replace("*** BLURB HERE ***", blurb), encoding="utf-8")
+
+
+def _commit(directory: Path, author: tuple[str, str], message: str) -> None:
+    _git(directory, author, "add", "-A", "-f")
+    _git(directory, author, "commit", "-q", "-s", "--allow-empty", "-m", message)
 
 
 def _git(directory: Path, author: tuple[str, str], *arguments: str) -> None:

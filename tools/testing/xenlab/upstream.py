@@ -48,7 +48,70 @@ ADDED = {
     f"{MEMORY_LIBRARY}/linux.c": ("osdep_xenforeignmemory_limit(",),
 }
 
-KERNEL_MESSAGE = """\
+# What the kernel does not compile alone, and what it needs for that.
+HEADER_TESTS = "usr/include/Makefile"
+UNTESTED_HEADER = "no-header-test += xen/privcmd.h\n"
+LONE_INCLUDES = """\
+#include <linux/types.h>
+#include <linux/ioctl.h>
+#include <linux/compiler.h>
+
+#ifdef __KERNEL__
+#include <xen/interface/xen.h>
+#elif !defined(__XEN_PUBLIC_XEN_H__)
+/* For a program that does without Xen's own headers, which have these too. */
+typedef __u16 domid_t;
+#if defined(__arm__) || defined(__aarch64__)
+typedef __u64 xen_pfn_t;
+#else
+typedef unsigned long xen_pfn_t;
+#endif
+#endif
+"""
+
+# What goes into a kernel tree as it is here, by its name there.
+FILES = Path(__file__).resolve().parent / "upstream"
+DOCUMENT = "Documentation/userspace-api/xen/dm-nr-vcpus.rst"
+SAMPLE = "samples/xen/nr-vcpus.c"
+TESTS = tuple(
+    f"tools/testing/selftests/xen/{name}"
+    for name in (".gitignore", "Makefile", "config", "dm_nr_vcpus.c")
+)
+
+COMPARISON = """\
+\tret = xen_dm_nr_vcpus(ioeventfd->dom, &vcpus);
+\tif (ret)
+\t\treturn ERR_PTR(ret);
+\tif (ioeventfd->vcpus != vcpus)
+\t\treturn ERR_PTR(-EINVAL);
+
+"""
+
+MESSAGES = {
+    "operation": """\
+xen: add XEN_DMOP_nr_vcpus to the kernel's copy of dm_op.h
+
+Xen answers it since 4.15: with how many vCPUs was a domain created? The
+next patches ask.
+""",
+    "header": """\
+xen/privcmd: let user space include the uapi header alone
+
+The header takes domid_t and xen_pfn_t from a header of the kernel that
+is not installed, so a program can include it only after Xen's own
+headers, and the header test leaves it out. Declare the two types where
+neither the kernel nor Xen has, take size_t from <linux/types.h>, and
+test the header.
+""",
+    "function": """\
+xen: add xen_dm_nr_vcpus()
+
+An ioreq server's pages have one struct ioreq for each vCPU that the
+domain was created with. A backend in the kernel that reads them has to
+know how many there are, and must not take an emulator's word for it.
+Let it ask Xen.
+""",
+    "ioctl": """\
 xen/privcmd: add IOCTL_PRIVCMD_DM_NR_VCPUS
 
 A device emulator serves one struct ioreq for each vCPU of its domain and
@@ -56,6 +119,43 @@ has to know how many there are. IOCTL_PRIVCMD_DM_OP can tell, but a seccomp
 filter that allows it allows every other operation too, for these stand in
 user memory. Give the question a command of its own, which a filter can
 allow alone. A 32-bit process may use it, and may restrict its file.
+""",
+    "document": """\
+Documentation: describe IOCTL_PRIVCMD_DM_NR_VCPUS
+
+Say what the command answers and refuses, how a seccomp filter and an
+SELinux policy let it through alone, and what else was considered.
+""",
+    "tests": """\
+selftests/xen: test IOCTL_PRIVCMD_DM_NR_VCPUS
+
+What the command refuses can be tested in any dom0. For its answer the
+tests need a domain, which they do not create, for that would take a
+library whose interface changes with each release of Xen: XEN_DOMID
+names one.
+""",
+    "sample": """\
+samples: xen: ask for the vCPUs from within a sandbox
+
+Show in which order a device emulator gives up what it does not need: it
+restricts its file, drops its privileges, and enters a seccomp filter
+that allows the one command.
+""",
+    "caller": """\
+xen/privcmd: compare the vCPUs of IOEVENTFD with Xen's number of them
+
+IOEVENTFD believes the caller how many vCPUs the domain has, and binds
+an event channel and reads a struct ioreq for each. Doorbells of a vCPU
+beyond a number that is too small are lost, and one that is too large
+makes the interrupt handler look at what is no struct ioreq. Ask Xen.
+""",
+}
+
+# Of the command alone, in one patch.
+KERNEL_MESSAGE = f"""\
+{MESSAGES["ioctl"]}
+Let user space include the header alone. Where there is IOEVENTFD, have it
+compare its number of vCPUs with Xen's.
 """
 
 XEN_MESSAGE = """\
@@ -207,20 +307,34 @@ def _add_command(tree: edit.Tree, name: str, command: str) -> None:
     )
 
 
-def kernel(path: Path) -> edit.Tree:
-    """Returns a kernel source tree whose privcmd driver has the command."""
-    tree = edit.kernel(path)
-    _add_command(tree, UAPI, "dm_nr_vcpus")
-    spatch(tree, COCCI / "privcmd.cocci", DRIVER, ADDED[DRIVER])
+def _add_operation(tree: edit.Tree) -> None:
+    overlay.add_operations(tree, r"/\*\n \* XEN_DMOP_nr_vcpus")
+
+
+def _lone_header(tree: edit.Tree) -> None:
+    """Makes the uapi header one that user space can include by itself."""
+    if UNTESTED_HEADER not in tree.read(HEADER_TESTS):
+        raise Failure(Status.USAGE, f"{tree.path / HEADER_TESTS} tests the header already")
+    tree.sub(
+        UAPI,
+        r"^#include <linux/types\.h>\n#include <linux/compiler\.h>\n"
+        r"#include <xen/interface/xen\.h>\n",
+        LONE_INCLUDES,
+    )
+    tree.sub(UAPI, r"^\tsize_t size;$", "\t__kernel_size_t size;")
+    tree.sub(HEADER_TESTS, f"^{re.escape(UNTESTED_HEADER)}", "")
+
+
+def _add_function(tree: edit.Tree) -> None:
+    """Adds what asks Xen, for the rest of the kernel."""
     tree.put(FUNCTION, overlay.ours(FUNCTION))
     # The rest is not for the command.
     tree.put(HEADER, re.sub(r"^struct .*?(?=^#endif)", "", overlay.ours(HEADER), flags=re.M | re.S))
-    overlay.add_operations(tree, r"/\*\n \* XEN_DMOP_nr_vcpus")
     ours = overlay.kconfig_entries(overlay.ours("Kconfig"))
     tree.sub(
         "drivers/xen/Kconfig",
-        r"^(config XEN_PRIVCMD\n(?:\t.*\n)*?\tdepends on XEN\n)",
-        ours["XEN_DM_OP"].replace("\\", r"\\") + r"\n\1\tselect XEN_DM_OP\n",
+        r"^(?=config XEN_PRIVCMD\n)",
+        ours["XEN_DM_OP"].replace("\\", r"\\") + r"\n",
     )
     kbuild = overlay.part(overlay.KBUILD, r"^obj-\$\(CONFIG_XEN_DM_OP\).*?\n(?=\n)")
     tree.before(
@@ -228,6 +342,93 @@ def kernel(path: Path) -> edit.Tree:
         r"obj-\$\(CONFIG_XEN_PRIVCMD\)",
         overlay.kbuild_lines(kbuild),
     )
+
+
+def _add_ioctl(tree: edit.Tree) -> None:
+    """Adds the command to the kernel's own driver, and to its header."""
+    _add_command(tree, UAPI, "dm_nr_vcpus")
+    spatch(tree, COCCI / "privcmd.cocci", DRIVER, ADDED[DRIVER])
+    tree.sub(
+        "drivers/xen/Kconfig",
+        r"^(config XEN_PRIVCMD\n(?:\t.*\n)*?\tdepends on XEN\n)",
+        r"\1\tselect XEN_DM_OP\n",
+    )
+
+
+def _add_document(tree: edit.Tree) -> None:
+    tree.put(DOCUMENT, (FILES / DOCUMENT).read_text(encoding="utf-8"))
+    tree.sub(
+        "Documentation/userspace-api/index.rst",
+        r"^(   vduse\n)",
+        r"\1   xen/dm-nr-vcpus\n",
+    )
+    _maintain(tree, DOCUMENT)
+
+
+def _add_tests(tree: edit.Tree) -> None:
+    for name in TESTS:
+        tree.put(name, (FILES / name).read_text(encoding="utf-8"))
+    tree.before("tools/testing/selftests/Makefile", r"TARGETS \+= zram$", "TARGETS += xen\n")
+    _maintain(tree, TESTS[0])
+
+
+def _add_sample(tree: edit.Tree) -> None:
+    tree.put(SAMPLE, overlay.ours(SAMPLE))
+    makefile = f"{Path(SAMPLE).parent}/Makefile"
+    tree.put(makefile, (FILES / makefile).read_text(encoding="utf-8"))
+    _maintain(tree, SAMPLE)
+
+
+def _maintain(tree: edit.Tree, name: str) -> None:
+    """Has MAINTAINERS cover the directory of a file."""
+    directory = f"{Path(name).parent}/"
+    tree.put("MAINTAINERS", overlay.add_maintained(tree.read("MAINTAINERS"), [directory]))
+
+
+def _compare_vcpus(tree: edit.Tree) -> None:
+    """Has IOEVENTFD take the hypervisor's word for the number of vCPUs."""
+    tree.sub(
+        DRIVER,
+        r"^(\tunsigned int \*ports;\n)(?=\tint ret, size, i;\n)",
+        r"\1\tunsigned int vcpus;\n",
+    )
+    tree.sub(
+        DRIVER,
+        r"^(\tlockdep_assert_held\(&ioreq_lock\);\n\n)(?=\tsize = struct_size\(kioreq, ports,)",
+        r"\1" + COMPARISON,
+    )
+
+
+# The command, in the order in which its parts can be read.
+COMMAND = (
+    edit.Patch(MESSAGES["operation"], _add_operation),
+    edit.Patch(MESSAGES["header"], _lone_header),
+    edit.Patch(MESSAGES["function"], _add_function),
+    edit.Patch(MESSAGES["ioctl"], _add_ioctl),
+)
+# Linux 6.8 is the first that has it.
+CALLER = edit.Patch(MESSAGES["caller"], _compare_vcpus)
+AROUND = (
+    edit.Patch(MESSAGES["document"], _add_document),
+    edit.Patch(MESSAGES["tests"], _add_tests),
+    edit.Patch(MESSAGES["sample"], _add_sample),
+)
+
+
+def _callers(tree: edit.Tree) -> tuple[edit.Patch, ...]:
+    return (CALLER,) if "alloc_ioreq(" in tree.read(DRIVER) else ()
+
+
+def patches(tree: edit.Tree) -> tuple[edit.Patch, ...]:
+    """Returns the series that adds the command to a kernel source tree."""
+    return (*COMMAND, *AROUND, *_callers(tree))
+
+
+def kernel(path: Path) -> edit.Tree:
+    """Returns a kernel source tree whose privcmd driver has the command."""
+    tree = edit.kernel(path)
+    for patch in (*COMMAND, *_callers(tree)):
+        patch.change(tree)
     return tree
 
 

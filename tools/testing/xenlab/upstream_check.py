@@ -25,7 +25,10 @@ from failure import Failure
 
 SCRATCH = host.BUILD / "upstream"
 # What the patch needs of a kernel's source, and the module of the rest.
-KERNEL_PARTS = ("Kbuild", "MAINTAINERS", "drivers/xen", "include/uapi/xen", "include/xen")
+KERNEL_PARTS = (
+    *("Kbuild", "MAINTAINERS", "drivers/xen", "include/uapi/xen", "include/xen"),
+    upstream.HEADER_TESTS,
+)
 XEN_PARTS = ("tools/include", *upstream.DECLARATIONS)
 KERNEL_FILES = ("drivers/xen/privcmd.h", "drivers/xen/privcmd-buf.c")
 # What the tests' module takes beside the command, and the patch leaves out.

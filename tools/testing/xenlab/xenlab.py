@@ -325,6 +325,21 @@ def _upstream_patch(args: argparse.Namespace) -> int:
     return _write_patch(tree, upstream.KERNEL_MESSAGE, name, args.output)
 
 
+def _series(args: argparse.Namespace) -> int:
+    import series  # only this command needs it
+
+    given = [Path(name).resolve() if name else None for name in (args.xen, args.qemu)]
+    for line in series.make(Path(args.kernel).resolve(), *given):
+        print(line, flush=True)
+    return Status.GOOD
+
+
+def _series_check(args: argparse.Namespace) -> int:
+    import series_check  # only this command needs it
+
+    return _close(*series_check.run(machine.Options(timeout=args.timeout), args.name))
+
+
 def _overlay_check(args: argparse.Namespace) -> int:
     import overlay_check  # only this command needs it
 
@@ -746,6 +761,25 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--xen", metavar="DIRECTORY", help="a Xen source")
     group.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source")
     _add_output(command)
+
+    command = add(
+        "series",
+        _series,
+        "make series of patches: fixes of the kernel's own driver, and the new command",
+    )
+    command.add_argument(
+        "--kernel", metavar="DIRECTORY", required=True, help="a kernel source"
+    )
+    command.add_argument("--xen", metavar="DIRECTORY", help="a Xen source, too")
+    command.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source, too")
+
+    command = add(
+        "series-check",
+        _series_check,
+        "show that each fix of a series turns the tests green that it names, and builds",
+    )
+    _add_timeout(command, 1800)
+    command.add_argument("name", nargs="*", help="fixes (default: all)")
 
     command = add(
         "overlay-check", _overlay_check, "build what overlay makes in kernel sources"
