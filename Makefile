@@ -153,6 +153,21 @@ upstream-patch: one-source
 	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
 		$(if $(QSRC),--qemu "$(QSRC)") --output "$(OUT)"
 
+.PHONY: linux-source
+linux-source:
+	@test -n "$(KSRC)" || { echo "name a kernel source: make series KSRC=<directory>" >&2; exit 2; }
+
+.PHONY: series
+series: linux-source
+	$(SETUP) patches
+	@$(XENLAB) series --kernel "$(KSRC)" $(if $(XSRC),--xen "$(XSRC)") \
+		$(if $(QSRC),--qemu "$(QSRC)")
+
+.PHONY: check-series
+check-series:
+	$(SETUP) test patches kernel
+	@$(XENLAB) series-check
+
 .PHONY: check-overlay
 check-overlay:
 	$(SETUP) arm64 patches kernel lint
@@ -200,6 +215,8 @@ help:
 	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
 	@echo 'make overlay KSRC=  make a patch that puts the driver into a kernel source (OUT=: its name)'
 	@echo 'make upstream-patch KSRC=, XSRC= or QSRC=  one with the new command alone, for a kernel or Xen, or for QEMU'
+	@echo 'make series KSRC=  make series of small patches: fixes of the driver, and the command (also XSRC=, QSRC=)'
+	@echo 'make check-series  show what each fix of a series repairs'
 	@echo 'make check-overlay  build the driver in kernel sources 6.1, 6.12 and 7.2'
 	@echo 'make check-upstream  run what upstream-patch makes on real Xen'
 	@echo 'make lint      check the sources; silent when clean'

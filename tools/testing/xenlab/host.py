@@ -37,6 +37,7 @@ TOOLS: Mapping[str, str] = {
     "make": "make",
     "mmdebstrap": "mmdebstrap",
     "ninja": "ninja-build",
+    "perl": "perl",
     "pkg-config": "pkg-config",
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-x86_64": "qemu-system-x86",

@@ -174,7 +174,7 @@ def script(builds: Sequence[Build]) -> str:
     return "\n".join(parts)
 
 
-def _boot(
+def boot(
     options: machine.Options,
     trees: fetch.Trees,
     directory: Path,
@@ -237,7 +237,7 @@ def _judge(
     return wrong
 
 
-def _show(name: str, wrong: Sequence[str], text: str) -> ktap.Counts:
+def show(name: str, wrong: Sequence[str], text: str) -> ktap.Counts:
     if not wrong:
         print(f"  {name}: {text}", flush=True)
         return ktap.Counts(passed=1)
@@ -257,7 +257,7 @@ def _check_intact(
         for (program, test), outcome in outcomes(INTACT, tests, sections).items()
         if outcome != ktap.Outcome.PASS.value
     ]
-    return _show("the driver as it is", wrong, f"{len(tests)} named tests pass")
+    return show("the driver as it is", wrong, f"{len(tests)} named tests pass")
 
 
 def _build_all(
@@ -275,7 +275,7 @@ def _build_all(
                 )
             except Failure as failure:
                 wrong = [str(failure), *failure.evidence]
-                counts += _show(mutant.name, wrong, mutant.breaks)
+                counts += show(mutant.name, wrong, mutant.breaks)
         everything = [test for mutant in chosen for test in mutant.red]
         builds.insert(0, _build(INTACT, None, trees, commands(everything, whole)))
     return builds, counts
@@ -292,7 +292,7 @@ def _try(
 
     pending = builds
     while pending:
-        sections, verdict = _boot(options, trees, directory, pending)
+        sections, verdict = boot(options, trees, directory, pending)
         if pending[0].name == INTACT:
             counts += _check_intact(chosen, sections)
         tried = [
@@ -306,7 +306,7 @@ def _try(
                 continue
             died = None if finished or item is not tried[-1] else verdict
             mutant = by_name[item.name]
-            counts += _show(
+            counts += show(
                 item.name, _judge(mutant, sections, died), mutant.breaks
             )
         pending = [] if finished else pending[len(tried) :]

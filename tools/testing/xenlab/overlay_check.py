@@ -279,14 +279,14 @@ def _exported(source: Path) -> frozenset[str]:
     return frozenset(re.sub(r".*\(", "", line) for line in lines)
 
 
-def _checkpatch(source: Path, patch: Path, ignore: str) -> list[str]:
-    """Returns what checkpatch has to say about a patch."""
+def checkpatch(source: Path, patch: Path, ignore: str, tree: str = "") -> list[str]:
+    """Returns what a kernel source's checkpatch has to say about a patch."""
     argv = [
-        *("perl", str(source / "scripts/checkpatch.pl"), f"--root={source}"),
+        *("perl", str(source / "scripts/checkpatch.pl"), tree or f"--root={source}"),
         *(*CHECKPATCH.split(), "--ignore", ignore, str(patch)),
     ]
     # Elsewhere it would have git tell it more.
-    return _silent(argv, SCRATCH)
+    return _silent(argv, host.directory(SCRATCH))
 
 
 def _apply(
@@ -315,7 +315,7 @@ def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
     """Checks one kernel source in every way."""
     source = _source(version)
     tree, patch = _apply(source, upstream.kernel, upstream.KERNEL_MESSAGE)
-    yield Result("checkpatch, smallest", _checkpatch(source, patch, SMALLEST_IGNORE))
+    yield Result("checkpatch, smallest", checkpatch(source, patch, SMALLEST_IGNORE))
     for arch in ARCHITECTURES:
         checked = Checked(source, arch, _compiled(tree))
         name = f"{arch}: the kernel's own driver with the new command"
@@ -327,7 +327,7 @@ def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
     expected = [] if version == NEWEST else [overlay.COMPAT_HEADER]
     wrong = [] if headers == expected else [f"{headers}, expected {expected}"]
     yield Result("compat headers", wrong)
-    yield Result("checkpatch", _checkpatch(source, patch, CHECKPATCH_IGNORE))
+    yield Result("checkpatch", checkpatch(source, patch, CHECKPATCH_IGNORE))
     yield Result("MAINTAINERS", _maintained(source, list(overlay.files())))
     kernel_doc = [str(source / "scripts/kernel-doc"), "-none", "-Werror", *compiled]
     yield Result("kernel-doc", _silent(kernel_doc, source))

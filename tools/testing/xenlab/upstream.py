@@ -415,19 +415,23 @@ AROUND = (
 )
 
 
-def _callers(tree: edit.Tree) -> tuple[edit.Patch, ...]:
-    return (CALLER,) if "alloc_ioreq(" in tree.read(DRIVER) else ()
+def _command(tree: edit.Tree) -> tuple[edit.Patch, ...]:
+    """Returns what adds the command, and what uses it if the tree has that."""
+    if "IOCTL_PRIVCMD_DM_NR_VCPUS" in tree.read(UAPI):
+        raise Failure(Status.USAGE, f"{tree.path} has the command already: see its {UAPI}")
+    return (*COMMAND, CALLER) if "alloc_ioreq(" in tree.read(DRIVER) else COMMAND
 
 
 def patches(tree: edit.Tree) -> tuple[edit.Patch, ...]:
     """Returns the series that adds the command to a kernel source tree."""
-    return (*COMMAND, *AROUND, *_callers(tree))
+    code = _command(tree)
+    return (*COMMAND, *AROUND, *code[len(COMMAND) :])
 
 
 def kernel(path: Path) -> edit.Tree:
     """Returns a kernel source tree whose privcmd driver has the command."""
     tree = edit.kernel(path)
-    for patch in (*COMMAND, *_callers(tree)):
+    for patch in _command(tree):
         patch.change(tree)
     return tree
 

@@ -50,6 +50,8 @@ import ran
 import records
 import selfcheck
 import selinux
+import series
+import series_check
 import skips
 import stock
 import suite
@@ -1083,6 +1085,149 @@ int osdep_xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
         self.assertEqual(
             upstream.tidy("", "    /*#ifdef A*/\n    \tb;\n"), "#ifdef A\n        b;\n"
         )
+
+
+class SeriesTest(unittest.TestCase):
+    """Series of patches for a kernel source."""
+
+    RECORD = """\
+[[fix]]
+name = "a"
+message = '''
+drivers: b
+
+Why.
+'''
+introduced = "c"
+red = ["fixes request.x"]
+source = "drivers/xen/privcmd.c"
+old = "int driver;"
+new = "long driver;"
+"""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name)
+        for name, text in PatchTest.KERNEL.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_text(text, encoding="utf-8")
+
+    def read(self, text: str) -> list[series.Fix]:
+        file = self.path / "fixes.toml"
+        file.write_text(text, encoding="utf-8")
+        return series.fixes(file)
+
+    def test_record(self) -> None:
+        (fix,) = self.read(self.RECORD)
+        self.assertEqual(fix.red, [("fixes", "request.x")])
+        patch = fix.patch()
+        self.assertEqual(patch.subject(), "drivers: b")
+        self.assertNotIn("Fixes:", patch.message)
+        self.assertIn("Introduced by: c\n", patch.notes)
+        self.assertIn("  fixes request.x\n", patch.notes)
+
+    def test_hash_is_a_trailer(self) -> None:
+        (fix,) = self.read(self.RECORD.replace('introduced = "c"', "fixes = '1 (\"c\")'"))
+        self.assertTrue(fix.patch().message.endswith("Why.\n\nFixes: 1 (\"c\")\n"))
+
+    def test_bad_records(self) -> None:
+        for old, new in (
+            ('introduced = "c"', ""),
+            ('introduced = "c"', 'introduced = "c"\nfixes = "d"'),
+            ('red = ["fixes request.x"]', ""),
+            ('red = ["fixes request.x"]', 'red = ["fixes request.x"]\nunshown = "e"'),
+            ('name = "a"', 'name = "a"\ndom0 = "hvm"'),
+            ('name = "a"', 'name = "a"\nnone = 1'),
+            ('new = "long driver;"', ""),
+            ("[[fix]]", "[[fixes]]"),
+            ('name = "a"', "name ="),
+        ):
+            with self.subTest(new=new), self.assertRaisesRegex(Failure, "fixes.toml: "):
+                self.read(self.RECORD.replace(old, new))
+
+    def test_each_fix_names_tests_that_there_are(self) -> None:
+        for fix in series.fixes():
+            for program, test in fix.red:
+                source = (build.SELFTESTS / f"{program}.c").read_text(encoding="utf-8")
+                self.assertIn(test, suite.tests(source), fix.name)
+
+    def test_what_is_older_than_a_defect_is_left_out(self) -> None:
+        fixes = self.read(self.RECORD.replace('name = "a"', 'name = "a"\nneeds = "ioeventfd"'))
+        with mock.patch.object(series, "fixes", return_value=fixes):
+            here, lines = series.chosen(edit.kernel(self.path))
+        self.assertEqual(here, [])
+        self.assertRegex(lines[0], "^left out: drivers: b: .* has no 'ioeventfd'$")
+
+    def test_what_does_not_fit_is_named_and_writes_nothing(self) -> None:
+        fixes = self.read(self.RECORD.replace("int driver", "short driver"))
+        output = self.path / "series"
+        output.mkdir()
+        (output / "old").write_text("", encoding="utf-8")
+        with (
+            mock.patch.object(series, "fixes", return_value=fixes),
+            mock.patch.object(series, "OUTPUT", output),
+            self.assertRaisesRegex(
+                Failure, "the patch 'drivers: b' does not fit: its old text is 0 times"
+            ),
+        ):
+            series.make(self.path)
+        self.assertEqual([path.name for path in output.iterdir()], ["old"])
+
+    def test_branch(self) -> None:
+        fixes = self.read(self.RECORD)
+        author = {"GIT_AUTHOR_NAME": "A B", "GIT_AUTHOR_EMAIL": "a@b"}
+        top, output = self.path / "top", self.path / "out"
+        with (
+            mock.patch.dict(os.environ, author),
+            mock.patch.object(series, "fixes", return_value=fixes),
+        ):
+            self.assertEqual(series.branch("a", self.path, top), [])
+            edit.cover_letter(top, output, "all of it", "Why so.\n")
+        cover, patch = sorted(output.iterdir())
+        self.assertIn("[PATCH 0/1] all of it\n\nWhy so.\n", cover.read_text(encoding="utf-8"))
+        text = patch.read_text(encoding="utf-8")
+        for line in ("Subject: [PATCH 1/1] drivers: b\n", "\n+long driver;\n", "A B <a@b>"):
+            self.assertIn(line, text)
+        self.assertLess(text.index("\n---\n"), text.index("Introduced by: c"))
+        old = (self.path / "drivers/xen/privcmd.c").read_text(encoding="utf-8")
+        self.assertEqual(old, "int driver;\n")
+
+    def test_no_recipients_without_a_script(self) -> None:
+        self.assertEqual(series.recipients(self.path, []), [])
+
+    def test_script_that_fails_is_no_traceback(self) -> None:
+        script = self.path / series.MAINTAINERS
+        script.parent.mkdir()
+        script.write_text('die "no tree\\n";', encoding="utf-8")
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            self.assertEqual(series.recipients(self.path, []), [])
+        self.assertIn("failed (no tree)", said.getvalue())
+
+    def test_trials(self) -> None:
+        fixes = self.read(self.RECORD + self.RECORD.replace('"a"', '"b"\ndom0 = "pvh"'))
+        found = [
+            (trial.name(), trial.count)
+            for trial in series_check.trials(fixes, [], "pvh")
+        ]
+        self.assertEqual(found, [("b/after", 2), ("b/before", 1)])
+        self.assertEqual(series_check.trials(fixes, ["a"], "pvh"), [])
+
+    def test_judgement(self) -> None:
+        (fix,) = self.read(self.RECORD)
+        for green, outcome, wrong in (
+            (True, "passed", False),
+            (True, "failed", True),
+            (True, "did not run", True),
+            (True, "skipped", True),
+            (False, "failed", False),
+            (False, "did not run", False),
+            (False, "passed", True),
+            (False, "skipped", True),
+        ):
+            trial = series_check.Trial(fix, 0, green)
+            found = series_check.judge(trial, {("fixes", "request.x"): outcome})
+            self.assertEqual(bool(found), wrong, (green, outcome))
 
 
 class UpstreamCheckTest(unittest.TestCase):
@@ -2589,6 +2734,11 @@ class CommandLineTest(unittest.TestCase):
             ("fetch", "everything"),
             ("path", "nowhere"),
             ("toolstack", "nowhere"),
+            ("series",),
+            ("series", "--kernel"),
+            ("series", "--kernel", "/nonexistent"),
+            ("series", "--kernel", "/", "--xen"),
+            ("series-check", "no-such-fix"),
         ):
             with self.subTest(arguments=arguments):
                 status, shown = self.main(*arguments)

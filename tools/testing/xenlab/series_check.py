@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Shows that each fix of series A turns red tests green, on the kernel's own driver.
+
+Each is tried twice: the driver with the fixes before it, on which its tests must fail,
+or end the machine, and with it, on which they must pass. What a fix changes in the
+kernel itself is compiled into the module, under other names.
+"""
+
+import itertools
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import build
+import edit
+import fetch
+import host
+import kernel
+import ktap
+import machine
+import mutants
+import overlay_check
+import programs
+import series
+import stock
+import upstream_check
+import versions
+from arch import AMD64
+from failure import Failure, Status
+
+SCRATCH = host.BUILD / "series-check"
+# What the series change, and what looks at their patches.
+PARTS = (
+    *upstream_check.KERNEL_PARTS,
+    *("Documentation/userspace-api/index.rst", "tools/testing/selftests/Makefile"),
+    *("scripts/checkpatch.pl", "scripts/const_structs.checkpatch", "scripts/spelling.txt"),
+)
+# Part of the kernel itself.
+BUILTIN = "drivers/xen/xlate_mmu.c"
+# What that exports; the kernel has functions of these names already.
+RENAMED = (
+    "xen_remap_vma_range",
+    "xen_xlate_map_ballooned_pages",
+    "xen_xlate_remap_gfn_array",
+    "xen_xlate_unmap_gfn_range",
+)
+KBUILD = (
+    stock.KBUILD
+    + "xen-privcmd-y += drivers/xen/xlate_mmu.o\n"
+    + "".join(f"ccflags-y += -D{name}=series_{name}\n" for name in RENAMED)
+)
+# The two types in the header for user space are Xen's.
+CHECKPATCH_IGNORE = f"{overlay_check.SMALLEST_IGNORE},NEW_TYPEDEFS"
+# By what dom0 is, Xen: on PVH, foreign frames take a newer one than Debian 12's.
+XENS = {"pv": "", "pvh": "4.20"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A driver on which the tests of a fix run, and how they must end."""
+
+    fix: series.Fix
+    # How many of the fixes are in it.
+    count: int
+    green: bool
+
+    def name(self) -> str:
+        """Returns the driver's name, for its output."""
+        return f"{self.fix.name}/{'after' if self.green else 'before'}"
+
+
+def source(version: str) -> Path:
+    """Returns the parts of a kernel source that the series changes."""
+    archive = fetch.only(fetch.tree(kernel.source(version)), "linux-source-*.tar.xz")
+    return host.unpack(archive, PARTS, SCRATCH / "linux")
+
+
+def _build(
+    tree: Path, applied: Sequence[series.Fix], trees: fetch.Trees
+) -> bytes:
+    """Builds the kernel's own driver with some of the fixes."""
+    output = host.directory(SCRATCH / "module")
+    changed = edit.kernel(tree)
+    for fix in applied:
+        fix.apply(changed)
+    for path in (*sorted((tree / "drivers/xen").glob("privcmd*.[ch]")), tree / BUILTIN):
+        name = str(path.relative_to(tree))
+        text = changed.read(name)
+        target = output / name
+        # make looks at the time stamps.
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            host.directory(target.parent)
+            target.write_text(text, encoding="utf-8")
+    (output / "Kbuild").write_text(KBUILD, encoding="utf-8")
+    build.external(
+        "building the kernel's driver with fixes", trees, output, "W=1", "KCFLAGS=-Werror"
+    )
+    return (output / "xen-privcmd.ko").read_bytes()
+
+
+def trials(all_fixes: Sequence[series.Fix], wanted: Sequence[str], dom0: str) -> list[Trial]:
+    """Returns what is tried on a dom0: first what must go well."""
+    chosen = [
+        (number, fix)
+        for number, fix in enumerate(all_fixes)
+        if fix.red and fix.dom0 == dom0 and (not wanted or fix.name in wanted)
+    ]
+    return [
+        *(Trial(fix, number + 1, True) for number, fix in chosen),
+        *(Trial(fix, number, False) for number, fix in chosen),
+    ]
+
+
+def judge(trial: Trial, outcomes: dict[tuple[str, str], str]) -> list[str]:
+    """Returns what is wrong with a trial, by what became of its tests."""
+    passed = ktap.Outcome.PASS.value
+    wanted = "passed" if trial.green else "failed"
+    return [
+        f"{program} {test} {outcome}, and should have {wanted}"
+        for (program, test), outcome in outcomes.items()
+        if (outcome == passed) != trial.green or outcome == ktap.Outcome.SKIP.value
+    ]
+
+
+def _loaded(trial: Trial, sections: dict[str, programs.Section]) -> bool:
+    section = sections.get(mutants.section(trial.name(), "load"))
+    return section is not None and section.status in (0, None)
+
+
+def _boot(
+    options: machine.Options, trees: fetch.Trees, todo: Sequence[tuple[Trial, mutants.Build]]
+) -> tuple[ktap.Counts, int, machine.Verdict]:
+    """Tries drivers in one boot; returns how many, and how the machine ended.
+
+    One on which the kernel stops a task cannot be exchanged for the next one.
+    """
+    builds = [item for _, item in todo]
+    sections, verdict = mutants.boot(options, trees, build.selftests(trees), builds)
+    tried = list(
+        itertools.takewhile(
+            lambda trial: _loaded(trial, sections), (trial for trial, _ in todo)
+        )
+    )
+    counts = ktap.Counts()
+    for trial in tried:
+        outcomes = mutants.outcomes(trial.name(), trial.fix.red, sections)
+        how = "its tests pass" if trial.green else "its tests fail"
+        if verdict.exit_status is None and trial is tried[-1]:
+            how = f"the machine ends: {verdict.message}"
+        counts += mutants.show(trial.name(), judge(trial, outcomes), how)
+    return counts, len(tried), verdict
+
+
+def _try(
+    options: machine.Options, tree: Path, todo: Sequence[Trial]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Tries drivers on one kind of dom0."""
+    trees = versions.trees(options)
+    ours = build.modules(trees)
+    beside = [
+        (f"{name}.ko", ours.file(name).read_bytes())
+        for name in ("xen-dm-op", build.TEST_MODULE)
+    ]
+    all_fixes = series.fixes()
+    made: dict[int, bytes] = {}
+    builds = []
+    for trial in sorted(todo, key=lambda trial: trial.count):
+        if trial.count not in made:
+            host.say(f"building the driver with {trial.count} of {len(all_fixes)} fixes")
+            made[trial.count] = _build(tree, all_fixes[: trial.count], trees)
+        files = [*beside, ("xen-privcmd.ko", made[trial.count])]
+        commands = mutants.commands(trial.fix.red, False)
+        builds.append((trial, mutants.Build(trial.name(), commands, files)))
+    green = [item for item in builds if item[0].green]
+    counts, tried, verdict = _boot(options, trees, green)
+    if verdict.status is not Status.GOOD or tried < len(green):
+        return counts + ktap.Counts(failed=1), [verdict.failure()]
+    red = [item for item in builds if not item[0].green]
+    while red:
+        more, tried, verdict = _boot(options, trees, red)
+        counts += more
+        if not tried:
+            return counts + ktap.Counts(failed=1), [verdict.failure()]
+        red = red[tried:]
+    return counts, []
+
+
+def _check_patches(name: str, tree: Path) -> ktap.Counts:
+    """Looks at the patches of a series with the kernel's own script."""
+    top = SCRATCH / f"{name}-tree"
+    shutil.rmtree(top, ignore_errors=True)
+    series.branch(name, tree, top)
+    output = SCRATCH / name
+    shutil.rmtree(output, ignore_errors=True)
+    edit.cover_letter(top, output, series.SUBJECTS[name], series.BLURBS[name])
+    counts = ktap.Counts()
+    for patch in sorted(output.glob("0*.patch")):
+        if not patch.name.startswith("0000-"):
+            wrong = overlay_check.checkpatch(
+                tree, patch, CHECKPATCH_IGNORE, "--no-tree"
+            )
+            counts += mutants.show(f"{name}/{patch.name}", wrong, "checkpatch is silent")
+    return counts
+
+
+def run(
+    options: machine.Options, wanted: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Checks the wanted fixes, or all of them and what else the series are made of."""
+    all_fixes = series.fixes()
+    names = [fix.name for fix in all_fixes]
+    for word in wanted:
+        if word not in names:
+            raise Failure(Status.USAGE, f"{word}: not one of {', '.join(names)}")
+    tree = source(stock.VERSION)
+    total = ktap.Counts()
+    failures: list[Failure] = []
+    if not wanted:
+        for name in series.SUBJECTS:
+            total += _check_patches(name, tree)
+    for dom0, xen in XENS.items():
+        todo = trials(all_fixes, wanted, dom0)
+        if todo:
+            print(f"the kernel's own driver on a {dom0.upper()} dom0:", flush=True)
+            chosen = replace(
+                options,
+                arch=AMD64,
+                driver="ours",
+                linux=stock.VERSION,
+                xen=xen,
+                pvh=dom0 == "pvh",
+            )
+            counts, failed = _try(chosen, tree, todo)
+            total += counts
+            failures += failed
+    for fix in all_fixes:
+        if fix.unshown and (not wanted or fix.name in wanted):
+            print(f"  {fix.name}: not shown: {fix.unshown}", flush=True)
+    return total, failures
