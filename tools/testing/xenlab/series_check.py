@@ -72,8 +72,12 @@ class Trial:
 
 def source(version: str) -> Path:
     """Returns the parts of a kernel source that the series changes."""
-    archive = fetch.only(fetch.tree(kernel.source(version)), "linux-source-*.tar.xz")
-    return host.unpack(archive, PARTS, SCRATCH / "linux")
+    packed = fetch.tree(kernel.source(version))
+    unpacked = SCRATCH / packed.name
+    if not unpacked.is_dir():
+        archive = fetch.only(packed, "linux-source-*.tar.xz")
+        host.unpack(archive, PARTS, SCRATCH / "partial").rename(unpacked)
+    return unpacked
 
 
 def _build(
@@ -99,16 +103,24 @@ def _build(
     return (output / "xen-privcmd.ko").read_bytes()
 
 
-def trials(all_fixes: Sequence[series.Fix], wanted: Sequence[str], dom0: str) -> list[Trial]:
-    """Returns what is tried on a dom0: first what must go well."""
+def trials(
+    all_fixes: Sequence[series.Fix], wanted: Sequence[str], dom0: str, coarse: bool = False
+) -> list[Trial]:
+    """Returns what is tried on a dom0: first what must go well.
+
+    Coarsely, there are two drivers for all: without any fix, and with all of them.
+    """
     chosen = [
         (number, fix)
         for number, fix in enumerate(all_fixes)
         if fix.red and fix.dom0 == dom0 and (not wanted or fix.name in wanted)
     ]
     return [
-        *(Trial(fix, number + 1, True) for number, fix in chosen),
-        *(Trial(fix, number, False) for number, fix in chosen),
+        *(
+            Trial(fix, len(all_fixes) if coarse else number + 1, True)
+            for number, fix in chosen
+        ),
+        *(Trial(fix, 0 if coarse else number, False) for number, fix in chosen),
     ]
 
 
@@ -205,7 +217,7 @@ def _check_patches(name: str, tree: Path) -> ktap.Counts:
 
 
 def run(
-    options: machine.Options, wanted: Sequence[str]
+    options: machine.Options, wanted: Sequence[str], coarse: bool = False
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Checks the wanted fixes, or all of them and what else the series are made of."""
     all_fixes = series.fixes()
@@ -220,7 +232,7 @@ def run(
         for name in series.SUBJECTS:
             total += _check_patches(name, tree)
     for dom0, xen in XENS.items():
-        todo = trials(all_fixes, wanted, dom0)
+        todo = trials(all_fixes, wanted, dom0, coarse)
         if todo:
             print(f"the kernel's own driver on a {dom0.upper()} dom0:", flush=True)
             chosen = replace(

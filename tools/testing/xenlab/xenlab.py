@@ -337,7 +337,8 @@ def _series(args: argparse.Namespace) -> int:
 def _series_check(args: argparse.Namespace) -> int:
     import series_check  # only this command needs it
 
-    return _close(*series_check.run(machine.Options(timeout=args.timeout), args.name))
+    options = machine.Options(timeout=args.timeout)
+    return _close(*series_check.run(options, args.name, args.coarse))
 
 
 def _overlay_check(args: argparse.Namespace) -> int:
@@ -779,6 +780,11 @@ def _parser() -> argparse.ArgumentParser:
         "show that each fix of a series turns the tests green that it names, and builds",
     )
     _add_timeout(command, 1800)
+    command.add_argument(
+        "--coarse",
+        action="store_true",
+        help="try two drivers, without any fix and with all, and not two for each fix",
+    )
     command.add_argument("name", nargs="*", help="fixes (default: all)")
 
     command = add(

@@ -1212,6 +1212,8 @@ new = "long driver;"
         ]
         self.assertEqual(found, [("b/after", 2), ("b/before", 1)])
         self.assertEqual(series_check.trials(fixes, ["a"], "pvh"), [])
+        coarse = series_check.trials(fixes, ["a"], "pv", coarse=True)
+        self.assertEqual([trial.count for trial in coarse], [2, 0])
 
     def test_judgement(self) -> None:
         (fix,) = self.read(self.RECORD)
