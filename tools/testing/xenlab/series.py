@@ -120,7 +120,10 @@ def _fix(record: dict[str, Any]) -> Fix:
     changes = record.pop("change", None) or [
         {key: record.pop(key) for key in ("source", "old", "new")}
     ]
-    red = [tuple(line.split(" ", 1)) for line in record.pop("red", [])]
+    red = []
+    for line in record.pop("red", []):
+        program, test = line.split(" ", 1)
+        red.append((program, test))
     fix = Fix(
         message=record.pop("message").lstrip("\n"),
         red=red,

@@ -50,8 +50,9 @@ KBUILD = (
     + "xen-privcmd-y += drivers/xen/xlate_mmu.o\n"
     + "".join(f"ccflags-y += -D{name}=series_{name}\n" for name in RENAMED)
 )
-# The two types in the header for user space are Xen's.
-CHECKPATCH_IGNORE = f"{overlay_check.SMALLEST_IGNORE},NEW_TYPEDEFS"
+# The two types in the header for user space are Xen's, and a source package has no
+# history in which a commit can be found.
+CHECKPATCH_IGNORE = f"{overlay_check.SMALLEST_IGNORE},NEW_TYPEDEFS,UNKNOWN_COMMIT_ID"
 # By what dom0 is, Xen: on PVH, foreign frames take a newer one than Debian 12's.
 XENS = {"pv": "", "pvh": "4.20"}
 
