@@ -125,8 +125,9 @@ def _source(version: str) -> Path:
         _git(partial, "tag", "stock")
         partial.rename(source)
     _git(source, "checkout", "-q", "-f", "stock")
-    # Only what the patch changes: all of it would take a minute.
-    changed = [name for name in overlay.make(source).names() if (source / name).exists()]
+    # Only what the patches change: all of it would take a minute.
+    names = {*overlay.make(source).names(), *upstream.kernel(source).names()}
+    changed = sorted(name for name in names if (source / name).exists())
     _git(source, "add", "-f", *changed)
     _git(source, "commit", "-q", "--allow-empty", "-m", "what there is")
     _git(source, "tag", "-f", "stock")
