@@ -81,6 +81,7 @@ HELPERS = (
     "late-xenstore",
     "reach",
     "set-target",
+    "take-domid",
 )
 
 

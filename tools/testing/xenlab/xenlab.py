@@ -699,8 +699,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "qemu", _qemu, "build a QEMU that asks Xen for the vCPUs, and run it in its sandbox"
     )
-    _add_machine(command, ("ours", "stock", BOTH), 3600)
-    command.add_argument("part", nargs="*", help="too-many, too-few (default: both)")
+    _add_machine(command, ("ours", "stock", BOTH), 7200)
+    command.add_argument(
+        "part", nargs="*", help="too-many, too-few, life, tight (default: all)"
+    )
 
     command = add(
         "kselftest-install",
