@@ -65,7 +65,7 @@ static void destroy_all(void)
 }
 
 /* Waits for the end of all who have the other end of the pipe: whoever makes domains. */
-static void __attribute__((noreturn)) watch(int end)
+static void watch(int end)
 {
 	char byte;
 
@@ -77,7 +77,6 @@ static void __attribute__((noreturn)) watch(int end)
 	while (read(end, &byte, 1) < 0 && errno == EINTR)
 		;
 	destroy_listed();
-	_exit(0);
 }
 
 /* Above those that tests open; nobody but the watcher has a use for it. */
@@ -94,9 +93,9 @@ static void start_watcher(void)
 	child = fork();
 	if (!child) {
 		close(ends[1]);
-		if (fork())
-			_exit(0);
-		watch(ends[0]);
+		if (!fork())
+			watch(ends[0]);
+		_exit(0);
 	}
 	waitpid(child, NULL, 0);
 	fcntl(ends[1], F_DUPFD_CLOEXEC, PIPE_FD);

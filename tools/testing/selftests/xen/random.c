@@ -1313,7 +1313,7 @@ static void report_mismatch(const struct rights *rights, const struct asked *ask
 {
 	if (atomic_fetch_add(&shared->mismatches, 1) >= MISMATCHES_SHOWN)
 		return;
-	ksft_print_msg("random: %s %#x of domain %d, operation %u: %d, on a file of domain %d with\n",
+	ksft_print_msg("random: %s %#x of domain %d, operation %u: %d; a file of domain %d has\n",
 		       kinds[asked->kind].name, asked->cmd, asked->dom, asked->operation, ret,
 		       rights->dom);
 	ksft_print_msg("random:   commands %#llx, dm_ops %#llx, resources %#x, flags %#x\n",
