@@ -701,7 +701,7 @@ FIXTURE_SETUP(huge)
 {
 	if (on_auto_translated())
 		SKIP_FIXTURE(return, FOR_PV_CALLERS);
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP_FIXTURE(return, "the stock driver overwrites dom0's kernel stack");
 	ASSERT_EQ(0, target_create(&self->target));
 }

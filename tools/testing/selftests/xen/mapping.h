@@ -50,7 +50,7 @@ static const xen_pfn_t too_high_frames[] = {
 
 static inline bool stock_does_harm(void)
 {
-	return on_stock_driver() && on_auto_translated();
+	return host_is_at_risk() && on_auto_translated();
 }
 
 /* Requests that write nothing into their argument. */

@@ -230,7 +230,7 @@ TEST_F(mapping, keeps_its_protection_once_it_is_used)
 		EXPECT_TRUE(is_whole(self->map, self->other, variant->content));
 		return;
 	}
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver has the kernel warn without end");
 	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
 		EXPECT_EQ(-1, mprotect(self->map, PAGES * PAGE, other[i])) {
@@ -260,7 +260,7 @@ TEST_F(mapping, cannot_be_moved)
 		self->map = to;
 		return;
 	}
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver has the kernel warn");
 	EXPECT_EQ(MAP_FAILED, mremap(self->map, PAGES * PAGE, PAGES * PAGE,
 				     MREMAP_MAYMOVE | MREMAP_FIXED, to));
@@ -1082,7 +1082,7 @@ TEST_F(special, cannot_be_executed_in_an_auto_translated_domain)
 	ASSERT_NE(NULL, self->map);
 	if (!on_auto_translated())
 		SKIP(return, ON_PV);
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver lets a process crash dom0");
 	ASSERT_EQ(0, munmap(self->map, PAGES * PAGE));
 	child = fork();
@@ -1410,7 +1410,7 @@ static void expect_writable(struct __test_metadata *_metadata,
 TEST_F(special, is_writable_whatever_the_kernel_forgets)
 {
 	self->map = map_file(self->target.fd, PAGES);
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver has the kernel fault for ever");
 	store(self->target.view + 5 * PAGE, 0);
 	expect_writable(_metadata, &self->target, variant->content, false);
@@ -1419,7 +1419,7 @@ TEST_F(special, is_writable_whatever_the_kernel_forgets)
 TEST_F(special, is_writable_for_the_kernel_whatever_it_forgets)
 {
 	self->map = map_file(self->target.fd, PAGES);
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver has the kernel fault for ever");
 	store(self->target.view + 5 * PAGE, 0xff);
 	expect_writable(_metadata, &self->target, variant->content, true);

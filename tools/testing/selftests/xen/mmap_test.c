@@ -222,7 +222,7 @@ TEST_F(run, into_other_memory_is_refused)
 	int hypercall = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
 	char *others[4];
 
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver ends in a kernel BUG");
 
 	others[0] = map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
@@ -387,7 +387,7 @@ TEST_F(run, more_of_them_than_there_is_memory_hold_none)
 {
 	struct privcmd_mmap_entry *entries;
 
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver eats up all memory");
 	entries = map_long_array(self->map);
 	ASSERT_NE(NULL, entries);
@@ -401,7 +401,7 @@ TEST_F(run, very_many_end_when_killed)
 	struct privcmd_mmap_entry *entries;
 	pid_t child;
 
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver eats up all memory");
 	entries = map_long_array(self->map);
 	ASSERT_NE(NULL, entries);
@@ -550,7 +550,7 @@ TEST_F(run, of_no_pages_costs_next_to_nothing)
 	struct privcmd_mmap_entry *entries = calloc(EMPTY_RUNS, sizeof(*entries));
 	bool cheap = false;
 
-	if (on_stock_driver())
+	if (host_is_at_risk())
 		SKIP(return, "the stock driver flushes all processors for each");
 	/* The machine may have other things to do, once. */
 	for (unsigned int round = 0; round < 3 && !cheap; round++) {
