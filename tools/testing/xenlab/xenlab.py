@@ -701,7 +701,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_machine(command, ("ours", "stock", BOTH), 7200)
     command.add_argument(
-        "part", nargs="*", help="too-many, too-few, life, tight (default: all)"
+        "part", nargs="*", help="too-many, too-few (default: both), life, tight"
     )
 
     command = add(
