@@ -179,6 +179,10 @@ check-upstream:
 	$(SETUP) test patches
 	@$(XENLAB) upstream-check
 
+.PHONY: everything
+everything:
+	@$(XENLAB) everything $(ONLY)
+
 .PHONY: lint
 lint:
 	$(SETUP) lint
@@ -219,6 +223,7 @@ help:
 	@echo 'make check-series  show what each fix of a series repairs'
 	@echo 'make check-overlay  build the driver in kernel sources 6.1, 6.12 and 7.2'
 	@echo 'make check-upstream  run what upstream-patch makes on real Xen'
+	@echo 'make everything  run all that check something, for hours, and record it (ONLY=: some of them)'
 	@echo 'make lint      check the sources; silent when clean'
 	@echo 'make docs      build the documentation into build/html'
 	@echo 'make clean     remove all that was built and downloaded'

@@ -99,7 +99,7 @@ def choose(names: Sequence[str]) -> list[Check]:
 
 
 def judge(text: str, status: int, wanted: int = 0) -> ktap.Counts:
-    """Counts what a check printed last; one that counts nothing counts as one.
+    """Counts what a check's commands counted; one that counts nothing counts as one.
 
     A failure that no count shows is one all the same.
     """
@@ -107,7 +107,7 @@ def judge(text: str, status: int, wanted: int = 0) -> ktap.Counts:
     found = _COUNTS.findall(text)
     if not found:
         return ktap.Counts(passed=int(good), failed=int(not good))
-    passed, failed, skipped = (int(number) for number in found[-1])
+    passed, failed, skipped = (sum(map(int, numbers)) for numbers in zip(*found))
     return ktap.Counts(passed, failed or int(not good), skipped)
 
 

@@ -378,6 +378,15 @@ def _check(args: argparse.Namespace) -> int:
     return _close(check.run(args.check, args.lanes or check.default_lanes()), [])
 
 
+def _everything(args: argparse.Namespace) -> int:
+    import everything  # only this command needs it
+
+    if args.old:
+        everything.show()
+        return Status.GOOD
+    return _close(everything.run(args.target), [])
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
@@ -826,6 +835,16 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         help="names of checks or of their lists: all (default), emulators, eventfds",
     )
+
+    command = add(
+        "everything", _everything, "run make's targets, and record how each ended"
+    )
+    command.add_argument(
+        "--old",
+        action="store_true",
+        help="only say which of them are older than what they cover",
+    )
+    command.add_argument("target", nargs="*", help="make's targets (default: all)")
 
     add("selfcheck", _selfcheck, "check xenlab itself, also on real boots")
     return parser
