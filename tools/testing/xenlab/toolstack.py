@@ -155,6 +155,8 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("stubdom_serves_its_domain", 400, tests=True),
         Check("stubdom_reaches_only_its_domain", 150, tests=True),
         Check("stubdom_emulator_ends_with_its_domain"),
+        Check("stubdom_is_told_of_the_end"),
+        Check("stubdom_keeps_the_domid"),
         Check("stubdom_is_destroyed"),
     ),
 }
@@ -248,7 +250,7 @@ def _load(
     files.symlink("var/run", "/run")
     for name in DIRECTORIES:
         files.directory(name)
-    inside = [selftests / name for name in ("emulator", "reach")]
+    inside = [selftests / name for name in ("emulator", "hold-domain", "reach")]
     inside.append(tools / "usr/bin/xenstore-read")
     hvm = [selftests / "dma-ports"]
     files.data(f"{DIRECTORY}/plain.cpio.gz", _guest(trees, image, ()))

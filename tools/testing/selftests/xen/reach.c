@@ -27,6 +27,7 @@
 #include <xen/memory.h>
 #include <xendevicemodel.h>
 
+#include "proc.h"
 #include "requests.h"
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
@@ -151,6 +152,24 @@ static int bad_hypercall(domid_t dom)
 static int nothing(domid_t dom)
 {
 	return dm_op(fd, dom, 0, NULL);
+}
+
+/* Whether the kernel holds the file's domain, which it says. */
+static int held(domid_t dom)
+{
+	int ret = typed(dom);
+	const char *state;
+	char path[64];
+
+	if (ret < 0)
+		return ret;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (atoi(proc_line(path, "domid")) != dom)
+		return -EXDEV;
+	state = proc_line(path, "state");
+	if (!strcmp(state, "bound, held by the kernel"))
+		return 1;
+	return strcmp(state, "bound, not held by the kernel") ? -EBADMSG : 0;
 }
 
 /* The library itself, which opens the device on its own. */
@@ -405,8 +424,10 @@ static bool xen_maps_for_domus(void)
 	return minor >= 19;
 }
 
+/* The kernel holds a domain by mapping something of it. */
 static void expect_mapping_of(const struct domain *dom, bool maps)
 {
+	expect_of_ours("kernel_holds_", held, dom, maps);
 	expect("mmapbatch_of_", batch_v1, dom, maps ? 0 : -EIO);
 	expect("mmapbatch_v2_of_", batch_v2, dom, maps ? 0 : -EPERM);
 	expect("mmap_resource_of_", resource, dom, maps ? 0 : -EACCES);
