@@ -20,8 +20,6 @@ PARTS = (
     "samples/xen",
     "tools/testing/selftests/xen",
 )
-# Pages of the second of these directories, in the order in which they are read.
-PAGES = ("privcmd", "dm-nr-vcpus", "limit", "mappings", "eventfd", "emulator")
 KBUILD = "drivers/xen/Makefile"
 DM_OP = "include/xen/interface/hvm/dm_op.h"
 MERGED = (KBUILD, DM_OP)
@@ -62,6 +60,11 @@ def files() -> dict[str, str]:
             listed.stderr.splitlines(),
         )
     return {name: ours(name) for name in names if name not in MERGED}
+
+
+def pages() -> list[str]:
+    """Returns the names of the pages for user space, in the order in which they are read."""
+    return re.findall(r"^   userspace-api/xen/(\S+)$", ours("Documentation/index.rst"), re.M)
 
 
 def ours(name: str) -> str:
@@ -279,7 +282,7 @@ def make(kernel: Path) -> edit.Tree:
     tree.sub(
         "Documentation/userspace-api/index.rst",
         r"^(   vduse\n)",
-        r"\1" + "".join(f"   xen/{name}\n" for name in PAGES),
+        r"\1" + "".join(f"   xen/{name}\n" for name in pages()),
     )
     tree.before("Documentation/driver-api/index.rst", r"   xilinx/index$", "   xen/dm-op\n")
     covered = [f"{part}/" for part in PARTS if part not in ("drivers/xen", "include")]
