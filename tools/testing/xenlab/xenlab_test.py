@@ -696,21 +696,74 @@ class PatchTest(unittest.TestCase):
         with mock.patch.dict(os.environ, {"MAKEFLAGS": "w", "MAKELEVEL": "1"}):
             self.assertEqual(overlay.compat_flags(self.path), flags)
 
-    def test_a_compat_header_that_unifdef_cannot_read(self) -> None:
-        compat = self.path / "compat"
-        shutil.copytree(overlay.COMPAT, compat)
-        self.put({"compat/include/linux/slab.h": "#ifdef COMPAT_NO_KMALLOC_OBJ\n"})
-        with mock.patch.object(overlay, "COMPAT", compat):
-            self.refused(overlay.compat_header, "unifdef cannot read .*linux/slab.h")
+    # What the patch is merged into, beside what tells a kernel source.
+    MERGED = {
+        "Documentation/driver-api/index.rst": "   xilinx/index\n",
+        "Documentation/userspace-api/index.rst": "   vduse\n",
+        "drivers/xen/Makefile": (
+            "obj-$(CONFIG_XEN_PRIVCMD)\t\t+= xen-privcmd.o\n"
+            "xen-privcmd-y\t\t\t\t:= privcmd.o privcmd-buf.o\n"
+        ),
+        "tools/testing/selftests/Makefile": "TARGETS += zram\n",
+    }
+    # Of the newest kernel, as compat.mk knows them.
+    NOTHING_LACKS = {
+        "include/linux/eventfd.h": "void eventfd_signal(struct eventfd_ctx *ctx)\n",
+        "include/linux/mm.h": "vm_flags_set vma_is_shared_maywrite zap_special_vma_range\n",
+        "include/linux/sched/mm.h": "mm_get_unmapped_area(struct file\n",
+        "include/linux/security.h": "LOCKDOWN_XEN_USER_ACTIONS\n",
+        "include/linux/slab.h": "DEFINE_FREE(kvfree\n#define kmalloc_obj\n",
+        "include/xen/acpi.h": "xen_acpi_get_gsi_from_sbdf\n",
+        "include/xen/interface/hvm/ioreq.h": "struct ioreq\n",
+    }
 
-    def test_compat_header(self) -> None:
-        self.put({"include/linux/sched/mm.h": "mm_get_unmapped_area(struct file"})
-        header = overlay.compat_header(self.path)
-        self.assertIn("vm_flags_set(", header)
-        self.assertIn("#include <linux/cleanup.h>\n", header)
-        self.assertIn("#define PRIVCMD_GSI_ERROR (-ENOTTY)\n", header)
-        self.assertNotIn("mm_get_unmapped_area", header)
-        self.assertNotIn("COMPAT_NO", header)
+    def sources(self) -> list[str]:
+        """Returns the C files of ours that go into a kernel tree."""
+        names = [name for name in overlay.files() if name.endswith((".c", ".h"))]
+        self.assertIn("drivers/xen/privcmd/main.c", names)
+        self.assertIn("include/uapi/xen/privcmd.h", names)
+        return names
+
+    def test_sources_are_the_same_byte_for_byte(self) -> None:
+        self.put(self.MERGED)
+        all_lacks: Mapping[str, str] = {}
+        for kernel in (all_lacks, self.NOTHING_LACKS):
+            self.put(kernel)
+            directory = self.path / "made" / str(len(kernel))
+            overlay.make(self.path).apply(directory)
+            for name in self.sources():
+                with self.subTest(name=name):
+                    self.assertEqual(
+                        (directory / name).read_bytes(), (host.REPO / name).read_bytes()
+                    )
+
+    def test_a_kernel_that_lacks_nothing(self) -> None:
+        self.put({**self.MERGED, **self.NOTHING_LACKS})
+        tree = overlay.make(self.path)
+        self.assertEqual(tree.read(overlay.COMPAT_KBUILD), overlay.ours(overlay.COMPAT_KBUILD))
+        self.assertFalse([n for n in tree.names() if n.startswith(overlay.COMPAT_HEADERS)])
+
+    def test_a_kernel_that_lacks_something(self) -> None:
+        self.put({**self.MERGED, **self.NOTHING_LACKS, "include/linux/slab.h": "kvfree\n"})
+        tree = overlay.make(self.path)
+        header = f"{overlay.COMPAT_HEADERS}/linux/slab.h"
+        self.assertEqual([n for n in tree.names() if n.startswith(overlay.COMPAT_HEADERS)], [header])
+        self.assertEqual(tree.read(header), overlay.ours("compat/include/linux/slab.h"))
+        added = tree.read(overlay.COMPAT_KBUILD).removeprefix(overlay.ours(overlay.COMPAT_KBUILD))
+        self.assertEqual(
+            [line for line in added.splitlines() if not line.startswith("#")],
+            [
+                "",
+                "LINUXINCLUDE := -I$(srctree)/drivers/xen/privcmd/compat $(LINUXINCLUDE)",
+                "ccflags-y += -DCOMPAT_NO_FREE_KVFREE",
+                "ccflags-y += -DCOMPAT_NO_KMALLOC_OBJ",
+            ],
+        )
+
+    def test_no_checksums_of_a_kernels_own_xenfs(self) -> None:
+        headers = overlay.compat_headers(overlay.compat_flags(self.path))
+        self.assertIn(f"{overlay.COMPAT_HEADERS}/linux/mm.h", headers)
+        self.assertNotIn(f"{overlay.COMPAT_HEADERS}/linux/miscdevice.h", headers)
 
     PRIVCMD = """\
 #include <linux/kernel.h>
