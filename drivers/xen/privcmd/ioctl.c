@@ -287,8 +287,8 @@ static const struct privcmd_command *find_command(unsigned int cmd)
 	return command->cmd == cmd ? command : NULL;
 }
 
-static long run(struct privcmd_file *file, const struct privcmd_command *command,
-		void __user *uarg)
+static long run_command(struct privcmd_file *file, const struct privcmd_command *command,
+			void __user *uarg)
 {
 	union privcmd_arg arg;
 	bool is_there;
@@ -309,7 +309,7 @@ long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (!command)
 		return -ENOTTY;
 
-	return run(file->private_data, command, (void __user *)arg);
+	return run_command(file->private_data, command, (void __user *)arg);
 }
 
 #ifdef CONFIG_COMPAT
@@ -320,6 +320,6 @@ long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (!command || !command->compat)
 		return -ENOTTY;
 
-	return run(file->private_data, command, compat_ptr(arg));
+	return run_command(file->private_data, command, compat_ptr(arg));
 }
 #endif
