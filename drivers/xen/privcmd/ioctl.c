@@ -213,7 +213,7 @@ static long run_no_eventfd(struct privcmd_file *file, union privcmd_arg *arg)
 	return no_eventfds();
 }
 
-#define EVENTFD_HANDLERS(_run) run_no_eventfd, .available = no_eventfds
+#define EVENTFD_HANDLERS(...) run_no_eventfd, .available = no_eventfds
 #endif
 
 /* A member of the argument must be what the table takes it for. */

@@ -60,7 +60,7 @@ EXPORTING = (
     *("fs", "kernel", "lib", "mm", "security"),
 )
 # What modpost adds, and what is exported by a macro of another name.
-KNOWN_SYMBOLS = frozenset({"__this_module", "param_ops_uint"})
+KNOWN_SYMBOLS = frozenset({"__this_module", "param_ops_uint", "param_ops_ulong"})
 OBJECTS = ("drivers/xen/xen-dm-op.o", "drivers/xen/privcmd/xen-privcmd.o")
 # A kernel that lacks what these take has no such choice.
 EVENTFD_CHOICE = "config XEN_PRIVCMD_EVENTFD\n"
