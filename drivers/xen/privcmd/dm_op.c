@@ -150,7 +150,7 @@ static int check_operation(const struct dm_op_copies *copies, u64 dm_ops)
 	return privcmd_dm_op_stays(dm_ops, op) ? 0 : -EPERM;
 }
 
-static long issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
+static long dm_op_issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
 {
 	long ret;
 
@@ -165,7 +165,7 @@ static long issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
  * Xen never works on the caller's own memory: another thread could change it, or,
  * on Arm, where Xen looks up the address itself, unmap it.
  */
-static long dm_op(const struct privcmd_dm_op *op, u64 dm_ops)
+static long dm_op_run(const struct privcmd_dm_op *op, u64 dm_ops)
 {
 	struct privcmd_dm_op_buf few_bufs[FEW_BUFS], *bufs = few_bufs;
 	struct xen_dm_op_buf few_xen[FEW_BUFS];
@@ -215,7 +215,7 @@ static long dm_op(const struct privcmd_dm_op *op, u64 dm_ops)
 	if (ret)
 		return ret;
 
-	ret = issue(op->dom, op->num, copies.xen);
+	ret = dm_op_issue(op->dom, op->num, copies.xen);
 	return copy_back(&copies) ?: ret;
 }
 
@@ -244,7 +244,7 @@ int privcmd_dm_op_check(const union privcmd_arg *arg)
  */
 long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
 {
-	return dm_op(&arg->dm_op, U64_MAX);
+	return dm_op_run(&arg->dm_op, U64_MAX);
 }
 
 /**
@@ -259,7 +259,7 @@ long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
 long privcmd_dm_op_limited(struct privcmd_file *file, union privcmd_arg *arg,
 			   const struct privcmd_limit *limit)
 {
-	return dm_op(&arg->dm_op, limit->dm_ops);
+	return dm_op_run(&arg->dm_op, limit->dm_ops);
 }
 
 /**

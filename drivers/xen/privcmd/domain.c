@@ -51,16 +51,16 @@ struct privcmd_domain {
 static DEFINE_MUTEX(domains_lock);
 static LIST_HEAD(domains);
 
-static void ask_all(struct work_struct *work);
-static DECLARE_DELAYED_WORK(asking, ask_all);
+static void domain_ask_all(struct work_struct *work);
+static DECLARE_DELAYED_WORK(asking, domain_ask_all);
 
-static void start_asking(void)
+static void domain_start_asking(void)
 {
 	queue_delayed_work(system_long_wq, &asking, round_jiffies_relative(HZ));
 }
 
 /* The domid of one that was not held and has died means another one by now. */
-static struct privcmd_domain *find(domid_t domid)
+static struct privcmd_domain *domain_find(domid_t domid)
 {
 	struct privcmd_domain *domain;
 
@@ -71,12 +71,12 @@ static struct privcmd_domain *find(domid_t domid)
 	return NULL;
 }
 
-static struct privcmd_domain *get(domid_t domid)
+static struct privcmd_domain *domain_get(domid_t domid)
 {
 	struct privcmd_domain *domain;
 
 	mutex_lock(&domains_lock);
-	domain = find(domid);
+	domain = domain_find(domid);
 	if (domain)
 		domain->users++;
 	mutex_unlock(&domains_lock);
@@ -84,14 +84,14 @@ static struct privcmd_domain *get(domid_t domid)
 	return domain;
 }
 
-static void destroy(struct privcmd_domain *domain)
+static void domain_free(struct privcmd_domain *domain)
 {
 	if (domain->held)
 		xen_dm_domain_put(domain->held);
 	kfree(domain);
 }
 
-static void put(struct privcmd_domain *domain)
+static void domain_put(struct privcmd_domain *domain)
 {
 	bool last;
 
@@ -102,11 +102,11 @@ static void put(struct privcmd_domain *domain)
 	mutex_unlock(&domains_lock);
 
 	if (last)
-		destroy(domain);
+		domain_free(domain);
 }
 
 /* The next one of all, in exchange for one. */
-static struct privcmd_domain *get_next(struct privcmd_domain *domain)
+static struct privcmd_domain *domain_get_next(struct privcmd_domain *domain)
 {
 	struct list_head *next;
 
@@ -117,11 +117,11 @@ static struct privcmd_domain *get_next(struct privcmd_domain *domain)
 	mutex_unlock(&domains_lock);
 
 	if (domain)
-		put(domain);
+		domain_put(domain);
 	return next != &domains ? list_entry(next, struct privcmd_domain, list) : NULL;
 }
 
-static void mark(struct privcmd_domain *domain)
+static void domain_mark(struct privcmd_domain *domain)
 {
 	struct privcmd_file *file;
 
@@ -135,30 +135,30 @@ static void mark(struct privcmd_domain *domain)
 }
 
 /* Whether there is something to ask again. */
-static bool ask(struct privcmd_domain *domain)
+static bool domain_ask(struct privcmd_domain *domain)
 {
 	if (READ_ONCE(domain->gone) || domain->question == PRIVCMD_ASK_NOTHING)
 		return false;
 	if (!privcmd_is_dying(domain->domid, domain->question))
 		return true;
 
-	mark(domain);
+	domain_mark(domain);
 	return false;
 }
 
 /* For domains whose destruction did not come this way. */
-static void ask_all(struct work_struct *work)
+static void domain_ask_all(struct work_struct *work)
 {
 	struct privcmd_domain *domain = NULL;
 	bool again = false;
 
-	while ((domain = get_next(domain))) {
-		again |= ask(domain);
+	while ((domain = domain_get_next(domain))) {
+		again |= domain_ask(domain);
 		cond_resched();
 	}
 
 	if (again)
-		start_asking();
+		domain_start_asking();
 }
 
 /**
@@ -169,20 +169,20 @@ static void ask_all(struct work_struct *work)
  */
 void privcmd_domain_ask(domid_t domid)
 {
-	struct privcmd_domain *domain = get(domid);
+	struct privcmd_domain *domain = domain_get(domid);
 
 	if (!domain)
 		return;
 
-	ask(domain);
-	put(domain);
+	domain_ask(domain);
+	domain_put(domain);
 }
 
 /*
  * Why a domain that cannot be held cannot be bound; 0 if it can all the same.  A guest
  * can spoil what it is held by, but must not thereby get a file that is not.
  */
-static int why_not_bound(domid_t domid, int err)
+static int domain_why_not_bound(domid_t domid, int err)
 {
 	switch (err) {
 	case -EPERM:
@@ -197,7 +197,7 @@ static int why_not_bound(domid_t domid, int err)
 	}
 }
 
-static struct privcmd_domain *create(domid_t domid, bool kept)
+static struct privcmd_domain *domain_create(domid_t domid, bool kept)
 {
 	struct privcmd_domain *domain;
 	int err = 0;
@@ -208,7 +208,7 @@ static struct privcmd_domain *create(domid_t domid, bool kept)
 
 	domain->held = xen_dm_domain_get(domid);
 	if (IS_ERR(domain->held)) {
-		err = why_not_bound(domid, PTR_ERR(domain->held));
+		err = domain_why_not_bound(domid, PTR_ERR(domain->held));
 		domain->held = NULL;
 	}
 	if (err && !(kept && err != -ESRCH)) {
@@ -223,7 +223,7 @@ static struct privcmd_domain *create(domid_t domid, bool kept)
 }
 
 /* 0 if a file with this domid is bound to nothing. */
-static int is_bound(int bound, domid_t domid)
+static int domain_is_bound(int bound, domid_t domid)
 {
 	if (bound & PRIVCMD_PENDING || (domid_t)bound == DOMID_INVALID)
 		return 0;
@@ -232,13 +232,13 @@ static int is_bound(int bound, domid_t domid)
 }
 
 /* Gives a file its domid, and leaves the flags that are not about that. */
-static int claim(struct privcmd_file *file, int domid)
+static int domain_claim(struct privcmd_file *file, int domid)
 {
 	int old = atomic_read(&file->domid);
 	int new, err;
 
 	do {
-		err = is_bound(old, domid);
+		err = domain_is_bound(old, domid);
 		if (err)
 			return err;
 		new = (old & ~(PRIVCMD_PENDING | U16_MAX)) | domid;
@@ -250,12 +250,12 @@ static int claim(struct privcmd_file *file, int domid)
 	return 0;
 }
 
-static int add_file(struct privcmd_domain *domain, struct privcmd_file *file)
+static int domain_add_file(struct privcmd_domain *domain, struct privcmd_file *file)
 {
 	int err;
 
 	mutex_lock(&domains_lock);
-	err = claim(file, domain->domid | (domain->gone ? PRIVCMD_GONE : 0));
+	err = domain_claim(file, domain->domid | (domain->gone ? PRIVCMD_GONE : 0));
 	if (!err) {
 		file->domain = domain;
 		list_add(&file->list, &domain->files);
@@ -267,12 +267,12 @@ static int add_file(struct privcmd_domain *domain, struct privcmd_file *file)
 }
 
 /* One that somebody else has listed meanwhile is as good. */
-static struct privcmd_domain *list_it(struct privcmd_domain *fresh)
+static struct privcmd_domain *domain_list_it(struct privcmd_domain *fresh)
 {
 	struct privcmd_domain *domain;
 
 	mutex_lock(&domains_lock);
-	domain = find(fresh->domid);
+	domain = domain_find(fresh->domid);
 	if (!domain) {
 		list_add(&fresh->list, &domains);
 		domain = fresh;
@@ -281,43 +281,43 @@ static struct privcmd_domain *list_it(struct privcmd_domain *fresh)
 	mutex_unlock(&domains_lock);
 
 	if (domain != fresh)
-		destroy(fresh);
+		domain_free(fresh);
 	return domain;
 }
 
-static struct privcmd_domain *obtain(domid_t domid, bool kept)
+static struct privcmd_domain *domain_obtain(domid_t domid, bool kept)
 {
-	struct privcmd_domain *domain = get(domid);
+	struct privcmd_domain *domain = domain_get(domid);
 
 	if (domain)
 		return domain;
 
-	domain = create(domid, kept);
-	return IS_ERR(domain) ? domain : list_it(domain);
+	domain = domain_create(domid, kept);
+	return IS_ERR(domain) ? domain : domain_list_it(domain);
 }
 
-static int bind(struct privcmd_file *file, domid_t domid, bool kept)
+static int domain_bind(struct privcmd_file *file, domid_t domid, bool kept)
 {
 	struct privcmd_domain *domain;
 	int err;
 
-	err = is_bound(atomic_read(&file->domid), domid);
+	err = domain_is_bound(atomic_read(&file->domid), domid);
 	if (err)
 		return err;
 	if (domid == DOMID_IDLE)
-		return claim(file, DOMID_IDLE);
+		return domain_claim(file, DOMID_IDLE);
 
-	domain = obtain(domid, kept);
+	domain = domain_obtain(domid, kept);
 	if (domain == ERR_PTR(-ESRCH))
-		return claim(file, domid | PRIVCMD_GONE);
+		return domain_claim(file, domid | PRIVCMD_GONE);
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
 
-	err = add_file(domain, file);
+	err = domain_add_file(domain, file);
 	/* Only now: whoever sees it die from here on finds the file. */
-	if (!err && ask(domain))
-		start_asking();
-	put(domain);
+	if (!err && domain_ask(domain))
+		domain_start_asking();
+	domain_put(domain);
 	return err;
 }
 
@@ -337,7 +337,7 @@ static int bind(struct privcmd_file *file, domid_t domid, bool kept)
  */
 int privcmd_domain_bind(struct privcmd_file *file, domid_t domid, bool kept)
 {
-	int err = bind(file, domid, kept);
+	int err = domain_bind(file, domid, kept);
 
 	return err == -EALREADY ? 0 : err;
 }
@@ -355,7 +355,7 @@ void privcmd_domain_unbind(struct privcmd_file *file)
 	list_del(&file->list);
 	mutex_unlock(&domains_lock);
 
-	put(file->domain);
+	domain_put(file->domain);
 }
 
 /**

@@ -229,7 +229,7 @@ static void never_write(struct vm_area_struct *vma)
 }
 
 /* The mapping that a request is for, if it can go there. */
-static struct vm_area_struct *begin(struct privcmd_insert *req)
+static struct vm_area_struct *insert_begin(struct privcmd_insert *req)
 {
 	struct vm_area_struct *vma = privcmd_vma_lookup(req->addr, 0);
 	struct privcmd_mapping *mapping;
@@ -262,7 +262,7 @@ static struct vm_area_struct *begin(struct privcmd_insert *req)
 }
 
 /* The same mapping, in a later step; it may have gone meanwhile. */
-static struct vm_area_struct *find(const struct privcmd_insert *req)
+static struct vm_area_struct *insert_find(const struct privcmd_insert *req)
 {
 	struct vm_area_struct *vma = privcmd_vma_lookup(req->start, 0);
 
@@ -272,7 +272,7 @@ static struct vm_area_struct *find(const struct privcmd_insert *req)
 	return privcmd_mapping_of(vma)->number == req->number ? vma : NULL;
 }
 
-static int step(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned int nr)
+static int insert_step(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned int nr)
 {
 	unsigned long nr_pages = DIV_ROUND_UP(nr, XEN_PFN_PER_PAGE);
 	unsigned int i;
@@ -292,7 +292,7 @@ static int step(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned
 	return err;
 }
 
-static int next_step(struct privcmd_insert *req)
+static int insert_next_step(struct privcmd_insert *req)
 {
 	cond_resched();
 	if (fatal_signal_pending(current))
@@ -302,7 +302,7 @@ static int next_step(struct privcmd_insert *req)
 }
 
 /* Of what was entered, the last pages. */
-static void take_out(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned long size)
+static void insert_clear(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned long size)
 {
 	req->addr -= size;
 	zap_special_vma_range(vma, req->addr, size);
@@ -316,33 +316,33 @@ static void take_out(struct privcmd_insert *req, struct vm_area_struct *vma, uns
  *
  * Return: the mapping; NULL if it went meanwhile.
  */
-static struct vm_area_struct *undo(struct privcmd_insert *req, struct vm_area_struct *vma)
+static struct vm_area_struct *insert_undo(struct privcmd_insert *req, struct vm_area_struct *vma)
 {
 	struct mm_struct *mm = vma->vm_mm;
 
 	while (req->addr - req->start > UNDONE_AT_ONCE) {
-		take_out(req, vma, UNDONE_AT_ONCE);
+		insert_clear(req, vma, UNDONE_AT_ONCE);
 
 		mmap_write_unlock(mm);
 		cond_resched();
 		mmap_write_lock(mm);
 
-		vma = find(req);
+		vma = insert_find(req);
 		if (!vma || fatal_signal_pending(current))
 			return vma;
 	}
 
 	if (req->addr > req->start)
-		take_out(req, vma, req->addr - req->start);
+		insert_clear(req, vma, req->addr - req->start);
 	if (req->first)
 		privcmd_mapping_destroy(vma);
 	return vma;
 }
 
-static void end(struct privcmd_insert *req, struct vm_area_struct *vma, int err)
+static void insert_end(struct privcmd_insert *req, struct vm_area_struct *vma, int err)
 {
 	if (err && !fatal_signal_pending(current))
-		vma = undo(req, vma);
+		vma = insert_undo(req, vma);
 
 	/* An owner that is shared is never busy. */
 	if (vma && !privcmd_mapping_empty(vma) && privcmd_mapping_of(vma)->busy)
@@ -376,24 +376,24 @@ int privcmd_insert(struct privcmd_insert *req)
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
 
-	vma = begin(req);
+	vma = insert_begin(req);
 	err = PTR_ERR_OR_ZERO(vma);
 	if (err)
 		goto unlock;
 
-	while (!(err = step(req, vma, nr)) && !req->last) {
+	while (!(err = insert_step(req, vma, nr)) && !req->last) {
 		mmap_write_unlock(mm);
-		nr = next_step(req);
+		nr = insert_next_step(req);
 		mmap_write_lock(mm);
 
-		vma = find(req);
+		vma = insert_find(req);
 		err = vma ? min(nr, 0) : -EINVAL;
 		if (err)
 			break;
 	}
 
 	if (vma)
-		end(req, vma, err);
+		insert_end(req, vma, err);
 unlock:
 	mmap_write_unlock(mm);
 	return err;

@@ -13,7 +13,7 @@
 
 #include "privcmd_private.h"
 
-static long issue(const struct privcmd_hypercall *call)
+static long hypercall_issue(const struct privcmd_hypercall *call)
 {
 	long ret;
 
@@ -40,7 +40,7 @@ static noinline long domctl(const struct privcmd_hypercall *call)
 	    get_user(domid, &op->domain))
 		domid = DOMID_INVALID;
 
-	ret = issue(call);
+	ret = hypercall_issue(call);
 	if (domid != DOMID_INVALID)
 		privcmd_domain_ask(domid);
 
@@ -67,5 +67,5 @@ long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg)
 	if (call->op == __HYPERVISOR_domctl)
 		return domctl(call);
 
-	return issue(call);
+	return hypercall_issue(call);
 }

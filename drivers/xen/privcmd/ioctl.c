@@ -213,7 +213,7 @@ static long run_no_eventfd(struct privcmd_file *file, union privcmd_arg *arg)
 	return no_eventfds();
 }
 
-#define EVENTFD_HANDLERS(_run) run_no_eventfd, .available = no_eventfds
+#define EVENTFD_HANDLERS(...) run_no_eventfd, .available = no_eventfds
 #endif
 
 /* A member of the argument must be what the table takes it for. */
@@ -287,8 +287,8 @@ static const struct privcmd_command *find_command(unsigned int cmd)
 	return command->cmd == cmd ? command : NULL;
 }
 
-static long run(struct privcmd_file *file, const struct privcmd_command *command,
-		void __user *uarg)
+static long run_command(struct privcmd_file *file, const struct privcmd_command *command,
+			void __user *uarg)
 {
 	union privcmd_arg arg;
 	bool is_there;
@@ -309,7 +309,7 @@ long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (!command)
 		return -ENOTTY;
 
-	return run(file->private_data, command, (void __user *)arg);
+	return run_command(file->private_data, command, (void __user *)arg);
 }
 
 #ifdef CONFIG_COMPAT
@@ -320,6 +320,6 @@ long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (!command || !command->compat)
 		return -ENOTTY;
 
-	return run(file->private_data, command, compat_ptr(arg));
+	return run_command(file->private_data, command, compat_ptr(arg));
 }
 #endif

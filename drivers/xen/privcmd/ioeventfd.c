@@ -72,7 +72,7 @@ static struct doorbell *find_doorbell(struct reader *reader, const struct eventf
 }
 
 /* Of two for the same write one would never ring. */
-static bool has_such(const struct reader *reader, const struct doorbell *wanted)
+static bool has_such_doorbell(const struct reader *reader, const struct doorbell *wanted)
 {
 	const struct doorbell *doorbell;
 
@@ -98,7 +98,7 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 		return PTR_ERR(reader);
 	if (find_doorbell(reader, doorbell->eventfd))
 		return -EBUSY;
-	if (has_such(reader, doorbell))
+	if (has_such_doorbell(reader, doorbell))
 		return -EEXIST;
 
 	privcmd_reader_add(reader, doorbell);
@@ -125,7 +125,7 @@ static int find_server(const struct privcmd_ioeventfd *req, struct privcmd_ioreq
 	return req->vcpus == vcpus ? 0 : -EINVAL;
 }
 
-static int assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
+static int ioeventfd_assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
 {
 	struct privcmd_ioreq_server server;
 	struct doorbell *doorbell;
@@ -183,8 +183,8 @@ static void remove_reader(struct reader *reader)
 	privcmd_reader_destroy(reader);
 }
 
-static int remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
-		  const struct eventfd_ctx *eventfd)
+static int ioeventfd_remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
+			    const struct eventfd_ctx *eventfd)
 {
 	struct reader *reader = find_reader(file, req->ioreq);
 	struct doorbell *doorbell;
@@ -203,7 +203,7 @@ static int remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req
 	return 0;
 }
 
-static int deassign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
+static int ioeventfd_deassign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(req->event_fd);
 	int err;
@@ -212,7 +212,7 @@ static int deassign(struct privcmd_file *file, const struct privcmd_ioeventfd *r
 		return PTR_ERR(eventfd);
 
 	mutex_lock(&file->eventfds_lock);
-	err = remove(file, req, eventfd);
+	err = ioeventfd_remove(file, req, eventfd);
 	mutex_unlock(&file->eventfds_lock);
 
 	eventfd_ctx_put(eventfd);
@@ -251,8 +251,8 @@ long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	const struct privcmd_ioeventfd *req = &arg->ioeventfd;
 
-	return req->flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? deassign(file, req) :
-							      assign(file, req);
+	return req->flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? ioeventfd_deassign(file, req) :
+							      ioeventfd_assign(file, req);
 }
 
 /**

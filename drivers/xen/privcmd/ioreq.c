@@ -38,7 +38,7 @@ struct privcmd_ioreqs {
 	struct page *pages[];
 };
 
-static void remove_frames(struct privcmd_ioreqs *ioreqs)
+static void ioreq_unmap(struct privcmd_ioreqs *ioreqs)
 {
 	bool empty = true;
 	unsigned int i;
@@ -54,8 +54,8 @@ static void remove_frames(struct privcmd_ioreqs *ioreqs)
 		xen_free_unpopulated_pages(ioreqs->nr, ioreqs->pages);
 }
 
-static int map_frames(struct privcmd_ioreqs *ioreqs, const struct privcmd_ioreq_server *server,
-		      xen_pfn_t *frames, unsigned int nr_frames)
+static int ioreq_map(struct privcmd_ioreqs *ioreqs, const struct privcmd_ioreq_server *server,
+		     xen_pfn_t *frames, unsigned int nr_frames)
 {
 	struct xen_mem_acquire_resource resource = {
 		.domid = server->dom,
@@ -111,9 +111,9 @@ struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *ser
 	if (xen_alloc_unpopulated_pages(nr, ioreqs->pages))
 		return ERR_PTR(-ENOMEM);
 
-	err = map_frames(ioreqs, server, frames, nr_frames);
+	err = ioreq_map(ioreqs, server, frames, nr_frames);
 	if (err) {
-		remove_frames(ioreqs);
+		ioreq_unmap(ioreqs);
 		return ERR_PTR(err);
 	}
 
@@ -126,7 +126,7 @@ struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *ser
  */
 void privcmd_ioreqs_unmap(struct privcmd_ioreqs *ioreqs)
 {
-	remove_frames(ioreqs);
+	ioreq_unmap(ioreqs);
 	kfree(ioreqs);
 }
 

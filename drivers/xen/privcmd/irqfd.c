@@ -60,7 +60,7 @@ struct irqfd {
  * In a work item and not where the eventfd is written to: there, interrupts are
  * off and the eventfd's lock is held.  Nobody is there to be told of an error.
  */
-static void issue(struct work_struct *work)
+static void irqfd_issue(struct work_struct *work)
 {
 	struct irqfd *irqfd = container_of(work, struct irqfd, issue);
 	struct xen_dm_op_buf buf = { .size = irqfd->size };
@@ -75,7 +75,7 @@ static void issue(struct work_struct *work)
 	xen_preemptible_hcall_end();
 }
 
-static int wake_up_irqfd(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
+static int irqfd_wake_up(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
 {
 	struct irqfd *irqfd = container_of(wait, struct irqfd, wait);
 	__poll_t events = key_to_poll(key);
@@ -95,7 +95,7 @@ static int wake_up_irqfd(struct wait_queue_entry *wait, unsigned int mode, int s
 	return 0;
 }
 
-static void start_waiting(struct file *file, struct wait_queue_head *wqh, poll_table *poll)
+static void irqfd_start_waiting(struct file *file, struct wait_queue_head *wqh, poll_table *poll)
 {
 	struct irqfd *irqfd = container_of(poll, struct irqfd, poll);
 
@@ -104,7 +104,7 @@ static void start_waiting(struct file *file, struct wait_queue_head *wqh, poll_t
 }
 
 /* What was written before is issued before this returns, and nothing after. */
-static void end(struct irqfd *irqfd)
+static void irqfd_end(struct irqfd *irqfd)
 {
 	list_del(&irqfd->list);
 	remove_wait_queue(irqfd->wqh, &irqfd->wait);
@@ -113,7 +113,7 @@ static void end(struct irqfd *irqfd)
 	kfree(irqfd);
 }
 
-static struct irqfd *find(struct privcmd_file *file, const struct eventfd_ctx *eventfd)
+static struct irqfd *irqfd_find(struct privcmd_file *file, const struct eventfd_ctx *eventfd)
 {
 	struct irqfd *irqfd;
 
@@ -125,16 +125,16 @@ static struct irqfd *find(struct privcmd_file *file, const struct eventfd_ctx *e
 }
 
 /* What is over already still takes memory. */
-static void end_closed(struct privcmd_file *file)
+static void irqfd_end_closed(struct privcmd_file *file)
 {
 	struct irqfd *irqfd, *next;
 
 	list_for_each_entry_safe(irqfd, next, &file->irqfds, list)
 		if (READ_ONCE(irqfd->closed))
-			end(irqfd);
+			irqfd_end(irqfd);
 }
 
-static bool may_be_issued(const struct xen_dm_op *op)
+static bool irqfd_may_be_issued(const struct xen_dm_op *op)
 {
 	switch (op->op) {
 	case XEN_DMOP_set_pci_intx_level:
@@ -147,7 +147,7 @@ static bool may_be_issued(const struct xen_dm_op *op)
 	}
 }
 
-static struct irqfd *create(const struct privcmd_irqfd *req, u64 dm_ops)
+static struct irqfd *irqfd_create(const struct privcmd_irqfd *req, u64 dm_ops)
 {
 	struct irqfd *irqfd;
 	int err = -EFAULT;
@@ -165,7 +165,7 @@ static struct irqfd *create(const struct privcmd_irqfd *req, u64 dm_ops)
 		goto err_free;
 
 	err = -EINVAL;
-	if (!may_be_issued(&irqfd->op))
+	if (!irqfd_may_be_issued(&irqfd->op))
 		goto err_free;
 
 	err = -EPERM;
@@ -174,9 +174,9 @@ static struct irqfd *create(const struct privcmd_irqfd *req, u64 dm_ops)
 
 	irqfd->dom = req->dom;
 	irqfd->size = req->size;
-	INIT_WORK(&irqfd->issue, issue);
-	init_waitqueue_func_entry(&irqfd->wait, wake_up_irqfd);
-	init_poll_funcptr(&irqfd->poll, start_waiting);
+	INIT_WORK(&irqfd->issue, irqfd_issue);
+	init_waitqueue_func_entry(&irqfd->wait, irqfd_wake_up);
+	init_poll_funcptr(&irqfd->poll, irqfd_start_waiting);
 	return irqfd;
 
 err_free:
@@ -184,7 +184,7 @@ err_free:
 	return ERR_PTR(err);
 }
 
-static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *eventfd_file)
+static int irqfd_start(struct privcmd_file *file, struct irqfd *irqfd, struct file *eventfd_file)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fileget(eventfd_file);
 	unsigned long flags;
@@ -193,8 +193,8 @@ static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *ev
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 
-	end_closed(file);
-	if (find(file, eventfd)) {
+	irqfd_end_closed(file);
+	if (irqfd_find(file, eventfd)) {
 		eventfd_ctx_put(eventfd);
 		return -EBUSY;
 	}
@@ -213,13 +213,13 @@ static int start(struct privcmd_file *file, struct irqfd *irqfd, struct file *ev
 	return 0;
 }
 
-static int assign(struct privcmd_file *file, const struct privcmd_irqfd *req, u64 dm_ops)
+static int irqfd_assign(struct privcmd_file *file, const struct privcmd_irqfd *req, u64 dm_ops)
 {
 	struct file *eventfd_file;
 	struct irqfd *irqfd;
 	int err;
 
-	irqfd = create(req, dm_ops);
+	irqfd = irqfd_create(req, dm_ops);
 	if (IS_ERR(irqfd))
 		return PTR_ERR(irqfd);
 
@@ -230,7 +230,7 @@ static int assign(struct privcmd_file *file, const struct privcmd_irqfd *req, u6
 	}
 
 	mutex_lock(&file->eventfds_lock);
-	err = start(file, irqfd, eventfd_file);
+	err = irqfd_start(file, irqfd, eventfd_file);
 	mutex_unlock(&file->eventfds_lock);
 
 	fput(eventfd_file);
@@ -239,7 +239,7 @@ static int assign(struct privcmd_file *file, const struct privcmd_irqfd *req, u6
 	return err;
 }
 
-static int deassign(struct privcmd_file *file, const struct privcmd_irqfd *req)
+static int irqfd_deassign(struct privcmd_file *file, const struct privcmd_irqfd *req)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(req->fd);
 	struct irqfd *irqfd;
@@ -248,9 +248,9 @@ static int deassign(struct privcmd_file *file, const struct privcmd_irqfd *req)
 		return PTR_ERR(eventfd);
 
 	mutex_lock(&file->eventfds_lock);
-	irqfd = find(file, eventfd);
+	irqfd = irqfd_find(file, eventfd);
 	if (irqfd)
-		end(irqfd);
+		irqfd_end(irqfd);
 	mutex_unlock(&file->eventfds_lock);
 
 	eventfd_ctx_put(eventfd);
@@ -287,8 +287,8 @@ long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg)
 {
 	const struct privcmd_irqfd *req = &arg->irqfd;
 
-	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? deassign(file, req) :
-							  assign(file, req, U64_MAX);
+	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(file, req) :
+							  irqfd_assign(file, req, U64_MAX);
 }
 
 /**
@@ -304,8 +304,8 @@ long privcmd_irqfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
 {
 	const struct privcmd_irqfd *req = &arg->irqfd;
 
-	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? deassign(file, req) :
-							  assign(file, req, limit->dm_ops);
+	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(file, req) :
+							  irqfd_assign(file, req, limit->dm_ops);
 }
 
 /**
@@ -317,5 +317,5 @@ void privcmd_irqfds_release(struct privcmd_file *file)
 	struct irqfd *irqfd, *next;
 
 	list_for_each_entry_safe(irqfd, next, &file->irqfds, list)
-		end(irqfd);
+		irqfd_end(irqfd);
 }

@@ -15,18 +15,6 @@
 
 #include <xen/xen.h>
 
-/*
- * With MODVERSIONS the checksum of xen_privcmd_fops, by which xenfs finds it,
- * depends on which types are complete here.  These make it the same as that of
- * the kernel's own driver, so that a kernel's xenfs works with either.
- */
-#include <linux/mman.h>
-#include <linux/security.h>
-#include <linux/swap.h>
-#include <xen/events.h>
-#include <xen/xen-ops.h>
-#include <asm/xen/hypercall.h>
-
 #include "../privcmd.h"
 #include "privcmd_private.h"
 

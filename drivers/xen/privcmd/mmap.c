@@ -51,13 +51,13 @@ int privcmd_mmap_available(void)
 }
 
 /* Nothing was mapped into it yet, and what is mapped begins at its start. */
-static bool fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
+static bool mmap_fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
 {
 	return vma->vm_start == insert->addr && privcmd_mapping_empty(vma);
 }
 
 /* Has a run that frames are left of.  Runs without any cost no more than the copy. */
-static int get_run(struct mmap_request *req)
+static int mmap_get_run(struct mmap_request *req)
 {
 	if (req->run < req->nr_runs)
 		return 0;
@@ -95,14 +95,14 @@ static int take_frames(struct mmap_request *req, unsigned int *nr)
 	return 0;
 }
 
-static int next(struct privcmd_insert *insert)
+static int mmap_next(struct privcmd_insert *insert)
 {
 	struct mmap_request *req = container_of(insert, struct mmap_request, insert);
 	unsigned int nr = 0;
 	int err;
 
 	while (nr < STEP && !insert->last) {
-		err = get_run(req) ?: take_frames(req, &nr);
+		err = mmap_get_run(req) ?: take_frames(req, &nr);
 		if (err)
 			return err;
 
@@ -124,8 +124,8 @@ static long map_runs(const struct privcmd_mmap *mmap, bool read_only)
 			.dom = mmap->dom,
 			.frames = frames,
 			.errors = (int *)frames,
-			.fits = fits,
-			.next = next,
+			.fits = mmap_fits,
+			.next = mmap_next,
 			.read_only = read_only,
 		},
 		.user = mmap->entry,

@@ -73,7 +73,7 @@ static unsigned long pages_of(const struct privcmd_mmapbatch_v2 *batch)
 }
 
 /* The first batch has to fill the mapping; a later one fills holes that were left. */
-static bool fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
+static bool batch_fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
 {
 	const struct batch_request *req = container_of(insert, struct batch_request, insert);
 	unsigned long nr = pages_of(req->batch);
@@ -84,7 +84,7 @@ static bool fits(const struct privcmd_insert *insert, const struct vm_area_struc
 	return req->batch->addr == vma->vm_start && nr == privcmd_vma_room(vma, vma->vm_start);
 }
 
-static int report_v1(xen_pfn_t __user *user, int err)
+static int batch_report_v1(xen_pfn_t __user *user, int err)
 {
 	xen_pfn_t frame;
 
@@ -96,7 +96,7 @@ static int report_v1(xen_pfn_t __user *user, int err)
 }
 
 /* Tells the caller which frames of the last step failed. */
-static int report(struct batch_request *req)
+static int batch_report(struct batch_request *req)
 {
 	const int *errors = req->insert.errors;
 	unsigned int i;
@@ -107,7 +107,7 @@ static int report(struct batch_request *req)
 			continue;
 
 		req->paged |= *errors == -ENOENT;
-		err = req->v1 ? report_v1(req->v1 + i, *errors) :
+		err = req->v1 ? batch_report_v1(req->v1 + i, *errors) :
 				put_user(*errors, req->batch->err + i);
 	}
 
@@ -115,13 +115,13 @@ static int report(struct batch_request *req)
 	return err;
 }
 
-static int next(struct privcmd_insert *insert)
+static int batch_next(struct privcmd_insert *insert)
 {
 	struct batch_request *req = container_of(insert, struct batch_request, insert);
 	unsigned int nr = min_t(unsigned int, STEP, req->batch->num - req->next);
 	int err;
 
-	err = report(req);
+	err = batch_report(req);
 	if (err)
 		return err;
 
@@ -134,7 +134,7 @@ static int next(struct privcmd_insert *insert)
 }
 
 /* A large mapping that one request has filled ends faster. */
-static void end(const struct privcmd_insert *insert, struct vm_area_struct *vma)
+static void batch_end(const struct privcmd_insert *insert, struct vm_area_struct *vma)
 {
 	struct privcmd_mapping *mapping;
 	struct mmu_interval_notifier *unmapper;
@@ -169,7 +169,7 @@ static int check_arrays(const struct batch_request *req)
 	return privcmd_array_clear(batch->err, array_size(batch->num, sizeof(*batch->err)));
 }
 
-static long map_frames(struct batch_request *req, xen_pfn_t *frames)
+static long batch_map_frames(struct batch_request *req, xen_pfn_t *frames)
 {
 	int err;
 
@@ -179,7 +179,7 @@ static long map_frames(struct batch_request *req, xen_pfn_t *frames)
 
 	req->insert.frames = frames;
 	req->insert.errors = (int *)frames;
-	err = privcmd_insert(&req->insert) ?: report(req);
+	err = privcmd_insert(&req->insert) ?: batch_report(req);
 	if (err)
 		return err;
 
@@ -194,9 +194,9 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user
 			.dom = batch->dom,
 			.may_fail = true,
 			.addr = batch->addr & PAGE_MASK,
-			.fits = fits,
-			.next = next,
-			.end = end,
+			.fits = batch_fits,
+			.next = batch_next,
+			.end = batch_end,
 			.read_only = read_only,
 		},
 		.batch = batch,
@@ -213,13 +213,13 @@ static long map_batch(const struct privcmd_mmapbatch_v2 *batch, xen_pfn_t __user
 		return -EINVAL;
 
 	if (batch->num <= FEW)
-		return map_frames(&req, few);
+		return batch_map_frames(&req, few);
 
 	xen_pfn_t *frames __free(kfree) = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!frames)
 		return -ENOMEM;
 
-	return map_frames(&req, frames);
+	return batch_map_frames(&req, frames);
 }
 
 static long map_batch_v1(const struct privcmd_mmapbatch *v1, bool read_only)

@@ -38,7 +38,7 @@
 #define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u32))
 
 /* Each word is read once: what is checked is what is used. */
-static struct ioreq read_slot(struct ioreq *slot)
+static struct ioreq slot_read(struct ioreq *slot)
 {
 	u32 *shared = (u32 *)slot;
 	u32 words[SLOT_WORDS];
@@ -54,7 +54,7 @@ static struct ioreq read_slot(struct ioreq *slot)
 }
 
 /* The state and the flags, which have no address of their own, in one byte. */
-static u8 *state_of(struct ioreq *slot)
+static u8 *slot_state(struct ioreq *slot)
 {
 	return &slot->type - 1;
 }
@@ -62,7 +62,7 @@ static u8 *state_of(struct ioreq *slot)
 static u8 with_state(struct ioreq request, unsigned int state)
 {
 	request.state = state;
-	return *state_of(&request);
+	return *slot_state(&request);
 }
 
 /*
@@ -72,7 +72,7 @@ static u8 with_state(struct ioreq request, unsigned int state)
 static DEFINE_SPINLOCK(claims_lock);
 
 /* False if it is not there any more. */
-static bool claim(struct ioreq *slot, const struct ioreq *request)
+static bool slot_claim(struct ioreq *slot, const struct ioreq *request)
 {
 	u8 ready = with_state(*request, STATE_IOREQ_READY);
 	u8 claimed = with_state(*request, STATE_IOREQ_INPROCESS);
@@ -80,30 +80,30 @@ static bool claim(struct ioreq *slot, const struct ioreq *request)
 	bool done;
 
 	spin_lock(&claims_lock);
-	now = read_slot(slot);
+	now = slot_read(slot);
 	done = !memcmp(&now, request, sizeof(now)) &&
-	       sync_cmpxchg(state_of(slot), ready, claimed) == ready;
+	       sync_cmpxchg(slot_state(slot), ready, claimed) == ready;
 	spin_unlock(&claims_lock);
 
 	return done;
 }
 
-static void answer(struct reader_port *port, const struct ioreq *request)
+static void slot_answer(struct reader_port *port, const struct ioreq *request)
 {
-	u8 *state = state_of(port->slot);
+	u8 *state = slot_state(port->slot);
 
 	/* The signal comes first: the guest may look for its effect. */
 	virt_store_release(state, with_state(*request, STATE_IORESP_READY));
 	notify_remote_via_evtchn(port->port);
 }
 
-static bool is_write(const struct ioreq *request)
+static bool doorbell_is_write(const struct ioreq *request)
 {
 	return request->state == STATE_IOREQ_READY && request->type == IOREQ_TYPE_COPY &&
 	       request->dir == IOREQ_WRITE && !request->data_is_ptr && request->count == 1;
 }
 
-static bool rings(const struct ioreq *request, const struct doorbell *doorbell)
+static bool doorbell_rings(const struct ioreq *request, const struct doorbell *doorbell)
 {
 	return request->addr == doorbell->addr && request->size == doorbell->size &&
 	       (request->data & doorbell_mask(doorbell->size)) == doorbell->value;
@@ -113,24 +113,24 @@ static bool rings(const struct ioreq *request, const struct doorbell *doorbell)
  * User space, which shares the event channel, has to unmask it again: it is told
  * of every event, so there is no end of interrupt from here.
  */
-static irqreturn_t serve(int irq, void *data)
+static irqreturn_t reader_serve(int irq, void *data)
 {
 	struct reader_port *port = data;
 	struct reader *reader = port->reader;
-	struct ioreq request = read_slot(port->slot);
+	struct ioreq request = slot_read(port->slot);
 	struct doorbell *doorbell;
 	irqreturn_t ret = IRQ_NONE;
 	unsigned long flags;
 
-	if (!is_write(&request))
+	if (!doorbell_is_write(&request))
 		return IRQ_NONE;
 
 	spin_lock_irqsave(&reader->lock, flags);
 	list_for_each_entry(doorbell, &reader->doorbells, list) {
-		if (!rings(&request, doorbell))
+		if (!doorbell_rings(&request, doorbell))
 			continue;
 
-		if (claim(port->slot, &request)) {
+		if (slot_claim(port->slot, &request)) {
 			eventfd_signal(doorbell->eventfd);
 			ret = IRQ_HANDLED;
 		}
@@ -139,7 +139,7 @@ static irqreturn_t serve(int irq, void *data)
 	spin_unlock_irqrestore(&reader->lock, flags);
 
 	if (ret == IRQ_HANDLED)
-		answer(port, &request);
+		slot_answer(port, &request);
 	return ret;
 }
 
@@ -176,7 +176,7 @@ static void uncount_reader(evtchn_port_t port)
 }
 
 /* Only what /dev/xen/evtchn has bound for user space, to this domain, is shared. */
-static int bind(struct reader_port *port)
+static int reader_bind(struct reader_port *port)
 {
 	struct evtchn_status status = { .dom = DOMID_SELF, .port = port->port };
 	int err;
@@ -196,7 +196,7 @@ static int bind(struct reader_port *port)
 
 	/* Takes a reference of its own. */
 	if (!err)
-		err = bind_evtchn_to_irqhandler_lateeoi(port->port, serve, IRQF_SHARED,
+		err = bind_evtchn_to_irqhandler_lateeoi(port->port, reader_serve, IRQF_SHARED,
 							"xen-ioeventfd", port);
 	if (err < 0)
 		uncount_reader(port->port);
@@ -225,7 +225,7 @@ void privcmd_reader_destroy(struct reader *reader)
 	kvfree(reader);
 }
 
-static bool has_port(const struct reader *reader, evtchn_port_t port)
+static bool reader_has_port(const struct reader *reader, evtchn_port_t port)
 {
 	unsigned int i;
 
@@ -236,19 +236,19 @@ static bool has_port(const struct reader *reader, evtchn_port_t port)
 	return false;
 }
 
-static int bind_ports(struct reader *reader, const u32 *ports, unsigned int vcpus)
+static int reader_bind_ports(struct reader *reader, const u32 *ports, unsigned int vcpus)
 {
 	while (reader->vcpus < vcpus) {
 		struct reader_port *port = &reader->ports[reader->vcpus];
 		int err;
 
-		if (has_port(reader, ports[reader->vcpus]))
+		if (reader_has_port(reader, ports[reader->vcpus]))
 			return -EINVAL;
 
 		port->port = ports[reader->vcpus];
 		port->reader = reader;
 		port->slot = privcmd_ioreqs_slot(reader->ioreqs, reader->vcpus);
-		err = bind(port);
+		err = reader_bind(port);
 		if (err)
 			return err;
 
@@ -292,7 +292,7 @@ struct reader *privcmd_reader_create(const struct privcmd_ioeventfd *req,
 	spin_lock_init(&reader->lock);
 	INIT_LIST_HEAD(&reader->doorbells);
 
-	err = bind_ports(reader, ports, req->vcpus);
+	err = reader_bind_ports(reader, ports, req->vcpus);
 	if (err) {
 		privcmd_reader_destroy(reader);
 		return ERR_PTR(err);
@@ -316,7 +316,7 @@ void privcmd_reader_add(struct reader *reader, struct doorbell *doorbell)
 
 	/* For requests that are there already, the interrupt may have been before. */
 	for (i = 0; i < reader->vcpus; i++)
-		serve(reader->ports[i].irq, &reader->ports[i]);
+		reader_serve(reader->ports[i].irq, &reader->ports[i]);
 }
 
 /**

@@ -49,7 +49,7 @@ int privcmd_acquire_resource(struct xen_mem_acquire_resource *resource)
 	return ret;
 }
 
-static bool fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
+static bool resource_fits(const struct privcmd_insert *insert, const struct vm_area_struct *vma)
 {
 	struct resource_request *req = container_of(insert, struct resource_request, insert);
 
@@ -57,7 +57,7 @@ static bool fits(const struct privcmd_insert *insert, const struct vm_area_struc
 	       privcmd_vma_room(vma, insert->addr);
 }
 
-static int next(struct privcmd_insert *insert)
+static int resource_next(struct privcmd_insert *insert)
 {
 	struct resource_request *req = container_of(insert, struct resource_request, insert);
 	unsigned long left = req->resource.nr_frames - insert->nr_done;
@@ -95,8 +95,8 @@ static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
 		.insert = {
 			.dom = args->dom,
 			.addr = args->addr & PAGE_MASK,
-			.fits = fits,
-			.next = next,
+			.fits = resource_fits,
+			.next = resource_next,
 			.read_only = read_only,
 		},
 		.resource = {

@@ -46,7 +46,6 @@ TOOLS: Mapping[str, str] = {
     "spatch": "coccinelle",
     "strip": "binutils",
     "tar": "tar",
-    "unifdef": "unifdef",
     "unshare": "util-linux",
     "xz": "xz-utils",
 }

@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import build
@@ -20,15 +21,15 @@ PARTS = (
     "samples/xen",
     "tools/testing/selftests/xen",
 )
-# Pages of the second of these directories, in the order in which they are read.
-PAGES = ("privcmd", "dm-nr-vcpus", "limit", "mappings", "eventfd", "emulator")
 KBUILD = "drivers/xen/Makefile"
 DM_OP = "include/xen/interface/hvm/dm_op.h"
 MERGED = (KBUILD, DM_OP)
 REPLACED = ("drivers/xen/privcmd.c", "drivers/xen/privcmd-buf.c")
 
 COMPAT = host.REPO / "compat"
-COMPAT_HEADER = "drivers/xen/privcmd/compat.h"
+# Where they go in a kernel that is not the newest.
+COMPAT_HEADERS = "drivers/xen/privcmd/compat"
+COMPAT_KBUILD = "drivers/xen/privcmd/Makefile"
 
 # Of a kernel source, which stands unquoted in compat.mk.
 PLAIN_PATH = re.compile(r"[\w/.,:@%+=~^-]+")
@@ -62,6 +63,11 @@ def files() -> dict[str, str]:
             listed.stderr.splitlines(),
         )
     return {name: ours(name) for name in names if name not in MERGED}
+
+
+def pages() -> list[str]:
+    """Returns the names of the pages for user space, in the order in which they are read."""
+    return re.findall(r"^   userspace-api/xen/(\S+)$", ours("Documentation/index.rst"), re.M)
 
 
 def ours(name: str) -> str:
@@ -133,86 +139,38 @@ def compat_flags(kernel: Path) -> list[str]:
     return [word.removeprefix("-D") for word in _compat_words(kernel, "compat-flags")]
 
 
-def compat_header(kernel: Path) -> str:
-    """Returns the one header that stands for compat/, empty if nothing is lacking."""
-    flags = compat_flags(kernel)
-    lacking = {flag for flag in flags if "=" not in flag}
-    includes = ""
-    body = ""
+def _flags_of(text: str) -> set[str]:
+    """Returns what a header may have to make up for."""
+    return set(re.findall(r"\bCOMPAT_NO_\w+", text))
+
+
+def compat_headers(flags: Sequence[str]) -> dict[str, str]:
+    """Returns the headers that have what a kernel lacks, by their names in its tree."""
+    headers = {}
     for path in sorted((COMPAT / "include").rglob("*.h")):
         text = path.read_text(encoding="utf-8")
-        known = set(re.findall(r"\b(COMPAT_NO_\w+)", text))
-        guards = set(re.findall(r"^#ifndef (__XEN_PRIVCMD_COMPAT_\w+)", text, re.M))
         # Checksums of a kernel's own xenfs are for modules outside its tree.
-        undefined = {"__GENKSYMS__", *guards, *(known - lacking)}
-        done = subprocess.run(
-            [
-                host.tool("unifdef"),
-                "-B",
-                *(f"-D{name}" for name in sorted(known & lacking)),
-                *(f"-U{name}" for name in sorted(undefined)),
-            ],
-            input=text,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        # 1 says that something was changed.
-        if done.returncode not in (0, 1):
-            raise Failure(
-                Status.BUILD,
-                f"unifdef cannot read {path}",
-                done.stderr.splitlines(),
-            )
-        left = re.sub(
-            r"^(/\* SPDX.*|#include_next .*|#define __XEN_PRIVCMD_COMPAT_\w+)\n",
-            "",
-            done.stdout,
-            flags=re.M,
-        ).strip()
-        if left and known & lacking and guards:
-            includes += f"#include <{path.relative_to(COMPAT / 'include')}>\n"
-            includes += "".join(re.findall(r"^#include <.*\n", left, re.M))
-            body += re.sub(r"^#include <.*\n", "", left, flags=re.M) + "\n\n"
-    for flag in flags:
-        name, value, rest = flag.partition("=")
-        if value:
-            body += f"#define {name} ({rest})\n\n"
-    if not body:
-        return ""
-    return (
-        "/* SPDX-License-Identifier: GPL-2.0-only */\n"
-        "/* What the driver uses of the newest kernel's API and this kernel lacks. */\n\n"
-        "#ifndef __XEN_PRIVCMD_COMPAT_H\n#define __XEN_PRIVCMD_COMPAT_H\n\n"
-        f"{includes}\n{body}#endif /* __XEN_PRIVCMD_COMPAT_H */\n"
-    )
-
-
-def _main(tree: edit.Tree) -> None:
-    """Takes out what only a module beside a kernel's own xenfs needs."""
-    tree.sub(
-        "drivers/xen/privcmd/main.c",
-        r"^/\*\n \* With MODVERSIONS (?:.*\n)*?(?=#include \"\.\./)",
-        "",
-    )
+        if "__GENKSYMS__" not in text and not _flags_of(text).isdisjoint(flags):
+            headers[f"{COMPAT_HEADERS}/{path.relative_to(COMPAT / 'include')}"] = text
+    return headers
 
 
 def _compat(tree: edit.Tree) -> None:
-    """Adds what the kernel lacks, after all that a file of the driver includes."""
-    header = compat_header(tree.path)
-    if not header:
+    """Adds what the kernel lacks, before its own headers of the same name."""
+    flags = compat_flags(tree.path)
+    headers = compat_headers(flags)
+    used = {flag for text in headers.values() for flag in _flags_of(text)}
+    defined = [f"ccflags-y += -D{flag}\n" for flag in flags if flag in used or "=" in flag]
+    if not defined:
         return
-    tree.put(COMPAT_HEADER, header)
-    directory = Path(COMPAT_HEADER).parent
-    tree.sub(
-        f"{directory}/privcmd_private.h",
-        r"^(#include <xen/privcmd\.h>\n)",
-        r'\1\n#include "compat.h"\n',
+    for name, text in headers.items():
+        tree.put(name, text)
+    lines = (
+        "\n# What the driver uses of the newest kernel's API and this kernel lacks.\n",
+        f"LINUXINCLUDE := -I$(srctree)/{COMPAT_HEADERS} $(LINUXINCLUDE)\n",
+        *defined,
     )
-    for name, text in files().items():
-        if Path(name).match(f"{directory}/*.c") and '"privcmd_private.h"' not in text:
-            tree.sub(name, r"\A((?s:.*)^#include .*\n)", r'\1\n#include "compat.h"\n')
+    tree.put(COMPAT_KBUILD, tree.read(COMPAT_KBUILD) + "".join(lines))
 
 
 def _kconfig(tree: edit.Tree) -> None:
@@ -271,7 +229,6 @@ def make(kernel: Path) -> edit.Tree:
     for name, text in files().items():
         tree.put(name, text)
     add_operations(tree, r"/\* XEN_DMOP_track_dirty_vram")
-    _main(tree)
     _compat(tree)
     _kconfig(tree)
     _kbuild(tree)
@@ -279,7 +236,7 @@ def make(kernel: Path) -> edit.Tree:
     tree.sub(
         "Documentation/userspace-api/index.rst",
         r"^(   vduse\n)",
-        r"\1" + "".join(f"   xen/{name}\n" for name in PAGES),
+        r"\1" + "".join(f"   xen/{name}\n" for name in pages()),
     )
     tree.before("Documentation/driver-api/index.rst", r"   xilinx/index$", "   xen/dm-op\n")
     covered = [f"{part}/" for part in PARTS if part not in ("drivers/xen", "include")]

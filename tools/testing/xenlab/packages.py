@@ -30,7 +30,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     # bison and flex are for Xen, which is built here.
     "arm64": (*_FETCH, *_COMPILE, *cross.PACKAGES, "qemu-system-arm", "bison", "flex"),
     "docs": (*_FETCH, "make", "python3-sphinx", "python3-sphinx-rtd-theme"),
-    "patches": ("coccinelle", "git", "make", "perl", "unifdef"),
+    "patches": ("coccinelle", "git", "make", "perl"),
     "qemu": (*_TEST, "coccinelle", "dpkg-dev", "ninja-build", "patch", "pkg-config", "python3"),
     "kernel": (*_FETCH, *_COMPILE, *_KERNEL),
     "bench": (*_TEST, "gnuplot-nox"),

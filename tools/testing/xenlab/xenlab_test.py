@@ -25,6 +25,7 @@ import arch
 import bench
 import build
 import check
+import commands
 import console
 import cpio
 import cross
@@ -696,21 +697,74 @@ class PatchTest(unittest.TestCase):
         with mock.patch.dict(os.environ, {"MAKEFLAGS": "w", "MAKELEVEL": "1"}):
             self.assertEqual(overlay.compat_flags(self.path), flags)
 
-    def test_a_compat_header_that_unifdef_cannot_read(self) -> None:
-        compat = self.path / "compat"
-        shutil.copytree(overlay.COMPAT, compat)
-        self.put({"compat/include/linux/slab.h": "#ifdef COMPAT_NO_KMALLOC_OBJ\n"})
-        with mock.patch.object(overlay, "COMPAT", compat):
-            self.refused(overlay.compat_header, "unifdef cannot read .*linux/slab.h")
+    # What the patch is merged into, beside what tells a kernel source.
+    MERGED = {
+        "Documentation/driver-api/index.rst": "   xilinx/index\n",
+        "Documentation/userspace-api/index.rst": "   vduse\n",
+        "drivers/xen/Makefile": (
+            "obj-$(CONFIG_XEN_PRIVCMD)\t\t+= xen-privcmd.o\n"
+            "xen-privcmd-y\t\t\t\t:= privcmd.o privcmd-buf.o\n"
+        ),
+        "tools/testing/selftests/Makefile": "TARGETS += zram\n",
+    }
+    # Of the newest kernel, as compat.mk knows them.
+    NOTHING_LACKS = {
+        "include/linux/eventfd.h": "void eventfd_signal(struct eventfd_ctx *ctx)\n",
+        "include/linux/mm.h": "vm_flags_set vma_is_shared_maywrite zap_special_vma_range\n",
+        "include/linux/sched/mm.h": "mm_get_unmapped_area(struct file\n",
+        "include/linux/security.h": "LOCKDOWN_XEN_USER_ACTIONS\n",
+        "include/linux/slab.h": "DEFINE_FREE(kvfree\n#define kmalloc_obj\n",
+        "include/xen/acpi.h": "xen_acpi_get_gsi_from_sbdf\n",
+        "include/xen/interface/hvm/ioreq.h": "struct ioreq\n",
+    }
 
-    def test_compat_header(self) -> None:
-        self.put({"include/linux/sched/mm.h": "mm_get_unmapped_area(struct file"})
-        header = overlay.compat_header(self.path)
-        self.assertIn("vm_flags_set(", header)
-        self.assertIn("#include <linux/cleanup.h>\n", header)
-        self.assertIn("#define PRIVCMD_GSI_ERROR (-ENOTTY)\n", header)
-        self.assertNotIn("mm_get_unmapped_area", header)
-        self.assertNotIn("COMPAT_NO", header)
+    def sources(self) -> list[str]:
+        """Returns the C files of ours that go into a kernel tree."""
+        names = [name for name in overlay.files() if name.endswith((".c", ".h"))]
+        self.assertIn("drivers/xen/privcmd/main.c", names)
+        self.assertIn("include/uapi/xen/privcmd.h", names)
+        return names
+
+    def test_sources_are_the_same_byte_for_byte(self) -> None:
+        self.put(self.MERGED)
+        all_lacks: Mapping[str, str] = {}
+        for kernel in (all_lacks, self.NOTHING_LACKS):
+            self.put(kernel)
+            directory = self.path / "made" / str(len(kernel))
+            overlay.make(self.path).apply(directory)
+            for name in self.sources():
+                with self.subTest(name=name):
+                    self.assertEqual(
+                        (directory / name).read_bytes(), (host.REPO / name).read_bytes()
+                    )
+
+    def test_a_kernel_that_lacks_nothing(self) -> None:
+        self.put({**self.MERGED, **self.NOTHING_LACKS})
+        tree = overlay.make(self.path)
+        self.assertEqual(tree.read(overlay.COMPAT_KBUILD), overlay.ours(overlay.COMPAT_KBUILD))
+        self.assertFalse([n for n in tree.names() if n.startswith(overlay.COMPAT_HEADERS)])
+
+    def test_a_kernel_that_lacks_something(self) -> None:
+        self.put({**self.MERGED, **self.NOTHING_LACKS, "include/linux/slab.h": "kvfree\n"})
+        tree = overlay.make(self.path)
+        header = f"{overlay.COMPAT_HEADERS}/linux/slab.h"
+        self.assertEqual([n for n in tree.names() if n.startswith(overlay.COMPAT_HEADERS)], [header])
+        self.assertEqual(tree.read(header), overlay.ours("compat/include/linux/slab.h"))
+        added = tree.read(overlay.COMPAT_KBUILD).removeprefix(overlay.ours(overlay.COMPAT_KBUILD))
+        self.assertEqual(
+            [line for line in added.splitlines() if not line.startswith("#")],
+            [
+                "",
+                "LINUXINCLUDE := -I$(srctree)/drivers/xen/privcmd/compat $(LINUXINCLUDE)",
+                "ccflags-y += -DCOMPAT_NO_FREE_KVFREE",
+                "ccflags-y += -DCOMPAT_NO_KMALLOC_OBJ",
+            ],
+        )
+
+    def test_no_checksums_of_a_kernels_own_xenfs(self) -> None:
+        headers = overlay.compat_headers(overlay.compat_flags(self.path))
+        self.assertIn(f"{overlay.COMPAT_HEADERS}/linux/mm.h", headers)
+        self.assertNotIn(f"{overlay.COMPAT_HEADERS}/linux/miscdevice.h", headers)
 
     PRIVCMD = """\
 #include <linux/kernel.h>
@@ -2736,6 +2790,91 @@ class CheckTest(unittest.TestCase):
             check.Lanes([self.sh("a", f"echo; {script}")], 2).run()
         pid = int((self.logs / "pid").read_text(encoding="ascii"))
         self.assertTrue(selfcheck._wait(lambda: not selfcheck._alive(pid), 10))
+
+
+class CommandsTest(unittest.TestCase):
+    """A command that has no entry in one of its places."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.top = Path(directory.name)
+        for where in (commands.UAPI, commands.CONTRIBUTING, *self.wheres()):
+            for path in host.REPO.glob(where):
+                copy = self.top / path.relative_to(host.REPO)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
+
+    def wheres(self) -> set[str]:
+        return {place.where for place in commands.PLACES}
+
+    def forget(self, place: commands.Place, command: commands.Command) -> dict[Path, str]:
+        """Takes an entry away; returns the files as they were."""
+        word = command.struct if "STRUCT" in place.entry else command.name
+        before = {path: path.read_text() for path in self.top.glob(place.where)}
+        for path, text in before.items():
+            section = re.search(place.section, text, re.M | re.S)
+            if section:
+                left = place.entry_of(command).sub(
+                    lambda entry: re.sub(rf"(?<![A-Za-z]){word}\b", "other", entry[0]), section[0]
+                )
+                path.write_text(text.replace(section[0], left))
+        return before
+
+    def test_nothing_forgotten(self) -> None:
+        self.assertEqual(commands.forgotten(self.top), [])
+        self.assertEqual(commands.unlisted(self.top), [])
+
+    def test_each_place(self) -> None:
+        # With whose name others begin; without a struct; with all places.
+        names = ("MMAP", "RESTRICT", "DM_NR_VCPUS")
+        chosen = [command for command in commands.known(self.top) if command.name in names]
+        self.assertEqual(len(chosen), len(names))
+        for command in chosen:
+            for place in commands.PLACES:
+                if not place.of(command):
+                    continue
+                with self.subTest(command=command.name, where=place.where, what=place.what):
+                    before = self.forget(place, command)
+                    problems = commands.forgotten(self.top)
+                    for path, text in before.items():
+                        path.write_text(text)
+                    self.assertEqual(
+                        problems, [f"{place.where}: {command.name} has to have {place.what}"]
+                    )
+
+    def test_a_new_command(self) -> None:
+        with (self.top / commands.UAPI).open("a") as header:
+            header.write("#define IOCTL_PRIVCMD_NEW \\\n\t_IOW('P', 99, struct privcmd_new)\n")
+        self.assertEqual(
+            commands.known(self.top)[-1], commands.Command("NEW", "privcmd_new", False, True)
+        )
+        # What is for 32 bit is known of the list.
+        places = [place for place in commands.PLACES if "32-bit" not in place.what]
+        self.assertEqual(
+            commands.forgotten(self.top),
+            [f"{place.where}: NEW has to have {place.what}" for place in places],
+        )
+
+    def test_each_form_of_a_number(self) -> None:
+        numbers = re.findall(
+            r"^#define IOCTL_PRIVCMD_(\w+)", (host.REPO / commands.UAPI).read_text(), re.M
+        )
+        self.assertEqual([command.name for command in commands.known(host.REPO)], numbers)
+        (self.top / commands.UAPI).write_text("#define IOCTL_PRIVCMD_NEW _IO('P', 99)\n")
+        self.assertEqual(commands.known(self.top), [commands.Command("NEW", "", False, True)])
+
+    def test_contributors_are_told_what_lint_knows(self) -> None:
+        page = self.top / commands.CONTRIBUTING
+        row = "| `NEWS.md` | its name |"
+        page.write_text(page.read_text().replace(row, "| `OLDS.md` | its name |"))
+        self.assertEqual(
+            commands.unlisted(self.top),
+            [
+                "CONTRIBUTING.md: no row `NEWS.md` | its name",
+                "CONTRIBUTING.md: lint does not know `OLDS.md` | its name",
+            ],
+        )
 
 
 class RanTest(unittest.TestCase):

@@ -194,14 +194,21 @@ struct pointer {
 			{ "straddling", (char *)edge() - (size) / 2 }, \
 	}
 
+static void known_command(const struct file *file, unsigned int cmd)
+{
+	struct pointer bad[] = BAD_POINTERS(_IOC_SIZE(cmd));
+
+	for (size_t p = 0; p < ARRAY_SIZE(bad); p++)
+		record(request(*file->fd, cmd, bad[p].p), "", "command %u, argument %s, file %s",
+		       _IOC_NR(cmd), bad[p].name, file->name);
+	record(request(*file->fd, cmd + (1 << _IOC_SIZESHIFT), NULL), "",
+	       "command %u, one byte larger, file %s", _IOC_NR(cmd), file->name);
+	record(request(*file->fd, cmd | (_IOC_READ << _IOC_DIRSHIFT), NULL), "",
+	       "command %u, another direction, file %s", _IOC_NR(cmd), file->name);
+}
+
 static void commands(void)
 {
-	static const unsigned int known[] = {
-		IOCTL_PRIVCMD_HYPERCALL,     IOCTL_PRIVCMD_MMAP,  IOCTL_PRIVCMD_MMAPBATCH,
-		IOCTL_PRIVCMD_MMAPBATCH_V2,  IOCTL_PRIVCMD_DM_OP, IOCTL_PRIVCMD_RESTRICT,
-		IOCTL_PRIVCMD_MMAP_RESOURCE, IOCTL_PRIVCMD_IRQFD, IOCTL_PRIVCMD_IOEVENTFD,
-		IOCTL_PRIVCMD_PCIDEV_GET_GSI,
-	};
 	static const unsigned int unknown[] = {
 		0, 1, 0x5001, 0x500c, 0x50ff, 0xffffffff,
 	};
@@ -209,20 +216,9 @@ static void commands(void)
 	for (size_t f = 0; f < ARRAY_SIZE(files); f++) {
 		int fd = *files[f].fd;
 
-		for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-			struct pointer bad[] = BAD_POINTERS(_IOC_SIZE(known[i]));
-
-			for (size_t p = 0; p < ARRAY_SIZE(bad); p++)
-				record(request(fd, known[i], bad[p].p), "",
-				       "command %u, argument %s, file %s",
-				       _IOC_NR(known[i]), bad[p].name, files[f].name);
-			record(request(fd, known[i] + (1 << _IOC_SIZESHIFT), NULL), "",
-			       "command %u, one byte larger, file %s", _IOC_NR(known[i]),
-			       files[f].name);
-			record(request(fd, known[i] | (_IOC_READ << _IOC_DIRSHIFT), NULL),
-			       "", "command %u, another direction, file %s",
-			       _IOC_NR(known[i]), files[f].name);
-		}
+		for (size_t i = 0; i < ARRAY_SIZE(all_commands); i++)
+			if (_IOC_NR(all_commands[i]) < FIRST_OF_OURS)
+				known_command(&files[f], all_commands[i]);
 		for (size_t i = 0; i < ARRAY_SIZE(unknown); i++)
 			record(request(fd, unknown[i], NULL), "",
 			       "command number 0x%x, file %s", unknown[i], files[f].name);

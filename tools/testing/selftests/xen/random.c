@@ -98,8 +98,9 @@
 #define PLACES_LIMIT	(2UL << 27)
 
 enum kind {
-	HYPERCALL, MMAP, MMAPBATCH, MMAPBATCH_V2, DM_OP, RESTRICT, MMAP_RESOURCE,
-	IRQFD, IOEVENTFD, PCIDEV_GET_GSI, DM_NR_VCPUS, LIMIT, UNKNOWN,
+#define ROW(name, ...) name,
+#include "commands.h"
+	UNKNOWN,
 	DO_MMAP, DO_MUNMAP, DO_MREMAP, DO_MPROTECT, DO_MADVISE, DO_OPEN, DO_CLOSE,
 	DO_DUP, DO_FORK, DO_TOUCH, DO_OTHER, LIMITED,
 	KINDS
@@ -1047,24 +1048,17 @@ static int answer_of_checks(const struct rights *rights, const struct asked *ask
 /* Up to where the domain is looked at. */
 static int early_answer(const struct rights *rights, const struct asked *asked)
 {
-	bool unrestricted_only = asked->kind == HYPERCALL || asked->kind == PCIDEV_GET_GSI;
-
 	if (asked->kind == UNKNOWN)
 		return -ENOTTY;
 	if (!(rights->left.commands & COMMAND(asked->cmd)))
 		return -EPERM;
 	if (shared->unavailable[asked->kind])
 		return shared->unavailable[asked->kind];
-	if (unrestricted_only && rights->dom >= 0)
+	if (command_facts[asked->kind].access == UNRESTRICTED_ONLY && rights->dom >= 0)
 		return -EPERM;
 	if (asked->bad_pointer)
 		return -EFAULT;
 	return answer_of_checks(rights, asked);
-}
-
-static bool names_a_domain(enum kind kind)
-{
-	return kind != HYPERCALL && kind != RESTRICT && kind != PCIDEV_GET_GSI && kind != LIMIT;
 }
 
 /* What the command itself finds gone. */
@@ -1106,7 +1100,7 @@ static bool is_right(const struct rights *rights, const struct asked *asked, int
 {
 	int early = early_answer(rights, asked);
 
-	if (early != ANY_BUT_EPERM || !names_a_domain(asked->kind))
+	if (early != ANY_BUT_EPERM || command_facts[asked->kind].access != OWN_DOMAIN_ONLY)
 		return is_answer(early, ret);
 	if (rights->dom >= 0 && rights->dom != asked->dom)
 		return ret == -EPERM;
@@ -1289,6 +1283,9 @@ static void fill_asked(struct worker *worker, const struct rights *rights, struc
 			.flags = any_flags(worker),
 			.dom = asked->dom,
 		};
+		break;
+	case PCIDEV_GET_GSI:
+		asked->arg.gsi.sbdf = any_number(worker);
 		break;
 	case DM_NR_VCPUS:
 		asked->arg.nr_vcpus.dom = asked->dom;

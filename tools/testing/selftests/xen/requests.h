@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,20 +20,26 @@
 
 #define PRIVCMD_DEVICE	"/dev/xen/privcmd"
 
+/* On which files a command may be used. */
+enum access { UNRESTRICTED_ONLY, OWN_DOMAIN_ONLY, ANY_FILE };
+
 static const unsigned int all_commands[] = {
-	IOCTL_PRIVCMD_HYPERCALL,
-	IOCTL_PRIVCMD_MMAP,
-	IOCTL_PRIVCMD_MMAPBATCH,
-	IOCTL_PRIVCMD_MMAPBATCH_V2,
-	IOCTL_PRIVCMD_DM_OP,
-	IOCTL_PRIVCMD_RESTRICT,
-	IOCTL_PRIVCMD_MMAP_RESOURCE,
-	IOCTL_PRIVCMD_IRQFD,
-	IOCTL_PRIVCMD_IOEVENTFD,
-	IOCTL_PRIVCMD_PCIDEV_GET_GSI,
-	IOCTL_PRIVCMD_DM_NR_VCPUS,
-	IOCTL_PRIVCMD_LIMIT,
+#define ROW(name, ...) IOCTL_PRIVCMD_##name,
+#include "commands.h"
 };
+
+/* Of the same commands. */
+static const struct {
+	const char *name;
+	enum access access;
+	bool compat;
+} command_facts[] = {
+#define ROW(name, access, compat) { #name, access, compat },
+#include "commands.h"
+};
+
+/* Linux's own driver has no numbers from here on. */
+#define FIRST_OF_OURS	32
 
 /* The answer when the command wrote where it must not write; no errno. */
 #define MEMORY_CHANGED	(-10000)
