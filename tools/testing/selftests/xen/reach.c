@@ -155,7 +155,7 @@ static int nothing(domid_t dom)
 }
 
 /* Whether the kernel holds the file's domain, which it says. */
-static int held(domid_t dom)
+static int is_held(domid_t dom)
 {
 	int ret = typed(dom);
 	const char *state;
@@ -427,7 +427,7 @@ static bool xen_maps_for_domus(void)
 /* The kernel holds a domain by mapping something of it. */
 static void expect_mapping_of(const struct domain *dom, bool maps)
 {
-	expect_of_ours("kernel_holds_", held, dom, maps);
+	expect_of_ours("kernel_holds_", is_held, dom, maps);
 	expect("mmapbatch_of_", batch_v1, dom, maps ? 0 : -EIO);
 	expect("mmapbatch_v2_of_", batch_v2, dom, maps ? 0 : -EPERM);
 	expect("mmap_resource_of_", resource, dom, maps ? 0 : -EACCES);
