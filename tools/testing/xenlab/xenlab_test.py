@@ -11,8 +11,10 @@ import pty
 import re
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -1869,6 +1871,21 @@ class MachineTest(unittest.TestCase):
         ):
             with self.subTest(log=log, reported=reported, timed_out=timed_out):
                 self.assertEqual(self.judge(log, reported, timed_out).status, status)
+
+    def test_a_kernel_that_cannot_panic_is_ended(self) -> None:
+        for line, ended in (("[    1.0] Oops: 0000 [#1]", True), ("(XEN) Oops: 0000", False)):
+            output = console.Console(io.StringIO())
+            run = machine.Run(output, lambda data: None, time.monotonic() + 60)
+            with (
+                mock.patch.object(machine, "GRACE", 0.1),
+                subprocess.Popen(
+                    ["sh", "-c", f"echo '{line}'; exec sleep 1"], stdout=subprocess.PIPE
+                ) as child,
+            ):
+                assert child.stdout is not None
+                run.watch(child.stdout.fileno(), output.feed)
+                run.loop(child)
+            self.assertEqual(run.timed_out, ended, line)
 
     def test_half_a_report_does_not_count(self) -> None:
         self.assertEqual(self.judge(b"", b"start\nexit 1").status, Status.SILENT)
