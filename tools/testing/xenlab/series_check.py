@@ -7,6 +7,7 @@ kernel itself is compiled into the module, under other names.
 """
 
 import itertools
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +54,8 @@ KBUILD = (
 # The two types in the header for user space are Xen's, and a source package has no
 # history in which a commit can be found.
 CHECKPATCH_IGNORE = f"{overlay_check.SMALLEST_IGNORE},NEW_TYPEDEFS,UNKNOWN_COMMIT_ID"
+# What stops a kernel, in its log.
+FATAL = re.compile(r"\b(kernel BUG at|BUG:|Oops:) .*")
 # By what dom0 is, Xen: on PVH, foreign frames take a newer one than Debian 12's.
 XENS = {"pv": "", "pvh": "4.20"}
 
@@ -69,6 +72,9 @@ class Trial:
     def name(self) -> str:
         """Returns the driver's name, for its output."""
         return f"{self.fix.name}/{'after' if self.green else 'before'}"
+
+
+Item = tuple[Trial, mutants.Build]
 
 
 def source(version: str) -> Path:
@@ -141,28 +147,39 @@ def _loaded(trial: Trial, sections: dict[str, programs.Section]) -> bool:
     return section is not None and section.status in (0, None)
 
 
-def _boot(
-    options: machine.Options, trees: fetch.Trees, todo: Sequence[tuple[Trial, mutants.Build]]
-) -> tuple[ktap.Counts, int, machine.Verdict]:
-    """Tries drivers in one boot; returns how many, and how the machine ended.
+def cause(log: str, message: str) -> str:
+    """Returns why a kernel stopped, by its log: what came first."""
+    found = FATAL.search(log)
+    return found[0] if found else message
 
-    One on which the kernel stops a task cannot be exchanged for the next one.
+
+def _boot(
+    options: machine.Options, trees: fetch.Trees, todo: Sequence[Item]
+) -> tuple[ktap.Counts, list[Item], machine.Verdict]:
+    """Tries drivers in one boot; returns which are left, and how the machine ended.
+
+    One on which the kernel stops a task cannot be exchanged for the next one. What those
+    before it did may be why a driver that should fail does not, or ends the machine: it
+    is left for another boot.
     """
     builds = [item for _, item in todo]
     sections, verdict = mutants.boot(options, trees, build.selftests(trees), builds)
-    tried = list(
-        itertools.takewhile(
-            lambda trial: _loaded(trial, sections), (trial for trial, _ in todo)
-        )
-    )
+    tried = list(itertools.takewhile(lambda item: _loaded(item[0], sections), todo))
     counts = ktap.Counts()
-    for trial in tried:
-        outcomes = mutants.outcomes(trial.name(), trial.fix.red, sections)
+    again = []
+    for number, item in enumerate(tried):
+        trial, _ = item
+        wrong = judge(trial, mutants.outcomes(trial.name(), trial.fix.red, sections))
+        died = verdict.exit_status is None and number == len(tried) - 1
+        if number and not trial.green and (wrong or died):
+            again.append(item)
+            continue
         how = "its tests pass" if trial.green else "its tests fail"
-        if verdict.exit_status is None and trial is tried[-1]:
-            how = f"the machine ends: {verdict.message}"
-        counts += mutants.show(trial.name(), judge(trial, outcomes), how)
-    return counts, len(tried), verdict
+        if died:
+            log = verdict.log.read_text(encoding="utf-8", errors="replace")
+            how = f"the machine ends: {cause(log, verdict.message)}"
+        counts += mutants.show(trial.name(), wrong, how)
+    return counts, [*again, *todo[len(tried) :]], verdict
 
 
 def _try(
@@ -186,16 +203,16 @@ def _try(
         commands = mutants.commands(trial.fix.red, False)
         builds.append((trial, mutants.Build(trial.name(), commands, files)))
     green = [item for item in builds if item[0].green]
-    counts, tried, verdict = _boot(options, trees, green)
-    if verdict.status is not Status.GOOD or tried < len(green):
+    counts, left, verdict = _boot(options, trees, green)
+    if verdict.status is not Status.GOOD or left:
         return counts + ktap.Counts(failed=1), [verdict.failure()]
     red = [item for item in builds if not item[0].green]
     while red:
-        more, tried, verdict = _boot(options, trees, red)
+        more, left, verdict = _boot(options, trees, red)
         counts += more
-        if not tried:
+        if len(left) == len(red):
             return counts + ktap.Counts(failed=1), [verdict.failure()]
-        red = red[tried:]
+        red = left
     return counts, []
 
 

@@ -1234,6 +1234,46 @@ new = "long driver;"
             found = series_check.judge(trial, {("fixes", "request.x"): outcome})
             self.assertEqual(bool(found), wrong, (green, outcome))
 
+    def boot(self, *trials: series_check.Trial, ended: bool) -> tuple[list[str], str]:
+        """Boots with trials whose tests pass; returns which are left and what was said."""
+        items = [(trial, mutants.Build(trial.name(), [], [])) for trial in trials]
+        lines = ["TAP version 13", "1..1", "ok 1 request.x"]
+        names = [mutants.section(trial.name(), what) for trial in trials
+                 for what in ("load", "fixes")]
+        sections = {name: programs.Section(name, lines, 0) for name in names}
+        log = self.path / "log"
+        log.write_text("[ 1] cut here\n[ 1] kernel BUG at a.c:1!\n", encoding="utf-8")
+        verdict = machine.Verdict(Status.SPLAT, "splat", log, (), None if ended else 0)
+        with (
+            mock.patch.object(mutants, "boot", return_value=(sections, verdict)),
+            mock.patch.object(build, "selftests"),
+            contextlib.redirect_stdout(io.StringIO()) as said,
+        ):
+            trees = fetch.Trees(arch.AMD64, Path(), Path())
+            _, left, _ = series_check._boot(machine.Options(), trees, items)
+        return [trial.name() for trial, _ in left], said.getvalue()
+
+    def test_what_others_may_have_caused_is_tried_again(self) -> None:
+        (fix,) = self.read(self.RECORD)
+        good = series_check.Trial(fix, 1, True)
+        bad = series_check.Trial(replace(fix, name="b"), 0, False)
+        self.assertEqual(self.boot(good, good, ended=False)[0], [])
+        self.assertEqual(self.boot(good, bad, ended=False)[0], ["b/before"])
+        left, said = self.boot(bad, good, ended=False)
+        self.assertEqual(left, [])
+        self.assertIn("FAIL b/before", said)
+        left, said = self.boot(bad, bad, ended=True)
+        self.assertEqual(left, ["b/before"])
+        self.assertNotIn("the machine ends", said)
+        left, said = self.boot(bad, ended=True)
+        self.assertEqual(left, [])
+        self.assertIn("the machine ends: kernel BUG at a.c:1!", said)
+
+    def test_cause(self) -> None:
+        log = "[ 1] ----[ cut here ]----\n[ 2] kernel BUG at a.c:1!\n[ 3] Oops: b\n"
+        self.assertEqual(series_check.cause(log, "x"), "kernel BUG at a.c:1!")
+        self.assertEqual(series_check.cause("[ 1] panic\n", "x"), "x")
+
 
 class UpstreamCheckTest(unittest.TestCase):
     """What the library did is read off strace's lines."""
