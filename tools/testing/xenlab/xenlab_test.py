@@ -4,6 +4,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import lzma
 import os
@@ -1273,6 +1274,48 @@ new = "long driver;"
         log = "[ 1] ----[ cut here ]----\n[ 2] kernel BUG at a.c:1!\n[ 3] Oops: b\n"
         self.assertEqual(series_check.cause(log, "x"), "kernel BUG at a.c:1!")
         self.assertEqual(series_check.cause("[ 1] panic\n", "x"), "x")
+
+    def test_new_warnings(self) -> None:
+        before = ["a.c:1:2: warning: x", "a.c:5:2: warning: x", "a.c:9:1: warning: y"]
+        moved = ["a.c:3:2: warning: x", "a.c:8:2: warning: x"]
+        self.assertEqual(series_check.news(before, moved), [])
+        more = ["a.c:9:2: warning: x", "b.c:1:2: warning: x"]
+        self.assertEqual(series_check.news(before, moved + more), more)
+
+    def test_each_patch_is_built(self) -> None:
+        words = ("int", "long", "char", "bool")
+        records_of_fixes = [
+            self.RECORD.replace('"a"', f'"{new}"')
+            .replace('old = "int', f'old = "{old}')
+            .replace('new = "long', f'new = "{new}')
+            for old, new in itertools.pairwise(words)
+        ]
+        fixes = self.read("\n".join(records_of_fixes))
+        seen = []
+
+        def built(tree: edit.Tree, trees: fetch.Trees, output: Path) -> list[str]:
+            text = tree.read("drivers/xen/privcmd.c").strip()
+            seen.append(text)
+            host.directory(output)
+            (output / series_check.DRIVER).write_text(text, encoding="utf-8")
+            if text == "char driver;":
+                raise Failure(Status.BUILD, "no build")
+            return ["a.c:1:1: warning: x"] if text == "bool driver;" else []
+
+        made: dict[int, bytes] = {}
+        with (
+            mock.patch.object(series, "fixes", return_value=fixes),
+            mock.patch.object(series_check, "SCRATCH", self.path / "scratch"),
+            mock.patch.object(series_check, "_build", built),
+            mock.patch.object(series_check, "_build_programs"),
+            contextlib.redirect_stdout(io.StringIO()) as said,
+        ):
+            trees = fetch.Trees(arch.AMD64, Path(), Path())
+            counts = series_check._bisect("a", self.path, trees, made)
+        self.assertEqual(seen, [f"{word} driver;" for word in words])
+        self.assertEqual(counts, ktap.Counts(passed=1, failed=2))
+        self.assertRegex(said.getvalue(), "(?s)FAIL a/0002 .*no build.*FAIL a/0003 .*warning: x")
+        self.assertEqual(made, {0: b"int driver;", 1: b"long driver;", 3: b"bool driver;"})
 
 
 class UpstreamCheckTest(unittest.TestCase):
