@@ -30,6 +30,7 @@ import overlay_check
 import programs
 import series
 import stock
+import suite
 import upstream
 import upstream_check
 import versions
@@ -75,6 +76,8 @@ obj-m += xen-dm-op.o
 xen-dm-op-y := {Path(upstream.FUNCTION).with_suffix(".o")}
 """
 DRIVER = "xen-privcmd.ko"
+# Of the tests of series B, what also passes without the command.
+ALWAYS = ("privcmd.has_no_command_of_another_size", "privcmd.has_the_documented_number")
 # Where a warning stands: patches move it.
 POSITION = re.compile(r":\d+(?=:)")
 # What stops a kernel, in its log.
@@ -330,6 +333,44 @@ def _try(
     return counts, []
 
 
+def judge_command(outcomes: dict[tuple[str, str], str], green: bool) -> list[str]:
+    """Returns what is wrong with the tests of series B, on a driver with it or without."""
+    return [
+        f"{test} {outcome}, and should have {wanted.value}"
+        for (_, test), outcome in outcomes.items()
+        for wanted in [ktap.Outcome.PASS if green or test in ALWAYS else ktap.Outcome.FAIL]
+        if outcome != wanted.value
+    ]
+
+
+def _try_command(
+    options: machine.Options, trees: fetch.Trees, made: dict[int, bytes]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the tests of series B, as built before, on the driver without it and with it."""
+    output = SCRATCH / "b-builds"
+    (source,) = (output / name for name in upstream.TESTS if name.endswith(".c"))
+    program = source.with_suffix("")
+    command = f"with-domains {programs.DIRECTORY}/{program.name}"
+    tests = [(command, test) for test in suite.tests(source.read_text(encoding="utf-8"))]
+    beside = {path.name: path.read_bytes() for path in _beside(trees)}
+    patched = {path.name: path.read_bytes() for path in output.glob("*.ko")}
+    builds = [
+        mutants.Build("b/before", [command], [*{**beside, DRIVER: made[0]}.items()]),
+        mutants.Build("b/after", [command], [*{**beside, **patched}.items()]),
+    ]
+    directory = build.selftests(trees)
+    sections, verdict = mutants.boot(options, trees, directory, builds, [program])
+    counts = ktap.Counts()
+    for item in builds:
+        green = item is builds[-1]
+        wrong = judge_command(mutants.outcomes(item.name, tests, sections), green)
+        how = "its tests pass" if green else "its tests fail"
+        counts += mutants.show(item.name, wrong, how)
+    if verdict.status is Status.GOOD:
+        return counts, []
+    return counts + ktap.Counts(failed=1), [verdict.failure()]
+
+
 def _check_patches(name: str, tree: Path) -> ktap.Counts:
     """Looks at the patches of a series with the kernel's own script."""
     top = SCRATCH / f"{name}-tree"
@@ -369,6 +410,12 @@ def run(
             if not coarse:
                 print(f"series {name.upper()}, patch by patch:", flush=True)
                 total += _bisect(name, tree, trees, made)
+        # What was not built cannot run.
+        if not coarse and not total.failed:
+            print("the kernel's own driver without and with series B:", flush=True)
+            counts, failed = _try_command(options, trees, made)
+            total += counts
+            failures += failed
     for dom0, xen in XENS.items():
         todo = trials(all_fixes, wanted, dom0, coarse)
         if todo:

@@ -1235,6 +1235,18 @@ new = "long driver;"
             found = series_check.judge(trial, {("fixes", "request.x"): outcome})
             self.assertEqual(bool(found), wrong, (green, outcome))
 
+    def test_judgement_of_the_command(self) -> None:
+        always, other = ("tests", series_check.ALWAYS[0]), ("tests", "privcmd.x")
+        for green, first, second, wrong in (
+            (True, "passed", "passed", 0),
+            (True, "passed", "skipped", 1),
+            (False, "passed", "failed", 0),
+            (False, "passed", "passed", 1),
+            (False, "failed", "did not run", 2),
+        ):
+            found = series_check.judge_command({always: first, other: second}, green)
+            self.assertEqual(len(found), wrong, (green, first, second))
+
     def boot(self, *trials: series_check.Trial, ended: bool) -> tuple[list[str], str]:
         """Boots with trials whose tests pass; returns which are left and what was said."""
         items = [(trial, mutants.Build(trial.name(), [], [])) for trial in trials]
