@@ -77,10 +77,13 @@ def make(what: str, cross: str, *arguments: str, root: Path | None = None) -> st
 
 def external(
     what: str, trees: fetch.Trees, directory: Path, *arguments: str
-) -> None:
-    """Builds the modules of a directory; the kernel's xenfs must load with them."""
+) -> str:
+    """Builds the modules of a directory; returns what make said.
+
+    The kernel's xenfs must load with them.
+    """
     headers = fetch.kernel_headers(trees.linux)
-    make(
+    said = make(
         what,
         trees.arch.cross,
         *("-C", str(headers), f"M={directory}", *arguments),
@@ -93,6 +96,7 @@ def external(
             *(str(headers), str(directory / "Module.symvers")),
         ],
     )
+    return said
 
 
 def warnings(said: str) -> list[str]:

@@ -74,6 +74,9 @@ THE_END = re.compile(
     r"|^KVM internal error\b"
 )
 
+# The kernel's options have it panic then; one that cannot loops in this for ever.
+OOPS = re.compile(r"\bOops: ")
+
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -109,6 +112,7 @@ class Console:
     splat: int | None = None
     xen_crash: int | None = None
     end: int | None = None
+    oops: bool = False
     _rest: bytes = b""
 
     def feed(self, data: bytes) -> None:
@@ -132,6 +136,7 @@ class Console:
             self.splat = len(self.lines)
         if self.end is None and THE_END.search(line):
             self.end = len(self.lines)
+        self.oops = self.oops or bool(OOPS.search(split_xen(line)[0]))
         self.lines.append(line)
 
     def excerpt(self, around: int, before: int = 3, after: int = 30) -> Sequence[str]:

@@ -239,14 +239,15 @@ class Run:
     def loop(self, child: subprocess.Popen[bytes]) -> None:
         """Reads until the machine has ended, or ends it at the deadline."""
         limit = self.deadline
-        graced = False
+        graces = [CRASH_GRACE, GRACE]
         while self._selector.get_map():
             done = self.report("exit") is not None or self.report("fail") is not None
             crashed = self.console.end is not None
-            if not graced and (done or crashed):
-                grace = CRASH_GRACE if crashed else GRACE
-                limit = min(limit, time.monotonic() + grace)
-                graced = True
+            ending = done or self.console.oops
+            for grace, begins in ((CRASH_GRACE, crashed), (GRACE, ending)):
+                if begins and grace in graces:
+                    limit = min(limit, time.monotonic() + grace)
+                    graces.remove(grace)
             wait = limit - time.monotonic()
             if wait <= 0 and child.poll() is None:
                 self.timed_out = not crashed

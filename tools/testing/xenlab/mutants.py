@@ -179,11 +179,17 @@ def boot(
     trees: fetch.Trees,
     directory: Path,
     builds: Sequence[Build],
+    more: Sequence[Path] = (),
 ) -> tuple[dict[str, programs.Section], machine.Verdict]:
-    """Tries drivers in one boot; returns what came back, by section name."""
+    """Tries drivers in one boot; returns what came back, by section name.
+
+    more are programs that run on them, beside those of a directory.
+    """
     files = cpio.Archive()
     built = build.modules(trees)
     suite.put(files, directory, built)
+    for path in more:
+        files.copy(f"{programs.DIRECTORY}/{path.name}", path)
     files.copy(f"{DIRECTORY}/emulator", directory / "emulator")
     for number, item in enumerate(builds):
         for name, content in item.files:

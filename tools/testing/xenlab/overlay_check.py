@@ -134,7 +134,7 @@ def _source(version: str) -> Path:
     return source
 
 
-def _sparse() -> str:
+def sparse() -> str:
     """Returns the checker's command line."""
     tree = fetch.tree(SPARSE, "sid")
     return (
@@ -182,12 +182,12 @@ class Checked:
             or (value == "n") != (f"# CONFIG_{symbol} is not set\n" in config)
         ]
 
-    def build(self, combination: str, sparse: bool = True) -> list[str]:
+    def build(self, combination: str, checked: bool = True) -> list[str]:
         """Builds drivers/xen/; returns what went wrong."""
         wrong = self.configure(combination)
         if wrong:
             return wrong
-        check = ("C=1", f"CHECK={_sparse()}") if sparse else ()
+        check = ("C=1", f"CHECK={sparse()}") if checked else ()
         status, lines = self.make("W=1", *check, "drivers/xen/")
         if any("sparse" in line and "not available" in line for line in lines):
             return ["sparse did not run"]
@@ -321,7 +321,7 @@ def _check(version: str, combinations: Sequence[str]) -> Iterator[Result]:
         checked = Checked(source, arch, _compiled(tree))
         name = f"{arch}: the kernel's own driver with the new command"
         # sparse has much to say of that driver as it is.
-        yield Result(name, checked.build("mm", sparse=False))
+        yield Result(name, checked.build("mm", checked=False))
     tree, patch = _apply(source, overlay.make, overlay.MESSAGE)
     compiled = _compiled(tree)
     headers = [name for name in tree.names() if name.startswith(overlay.COMPAT_HEADERS)]

@@ -201,14 +201,19 @@ def _note_recipients(tree: Path, output: Path) -> None:
         )
 
 
+def patches(name: str, tree: edit.Tree) -> tuple[Sequence[edit.Patch], list[str]]:
+    """Returns a series for a kernel source, and why it does without some patches."""
+    if name == "b":
+        return upstream.patches(tree), []
+    here, lines = chosen(tree)
+    return [fix.patch() for fix in here], lines
+
+
 def branch(name: str, source: Path, top: Path) -> list[str]:
     """Makes a repository with the commits of a series; returns what was left out."""
     tree = edit.kernel(source)
-    if name == "b":
-        tree.branch(upstream.patches(tree), host.directory(top))
-        return []
-    here, lines = chosen(tree)
-    tree.branch([fix.patch() for fix in here], host.directory(top))
+    commits, lines = patches(name, tree)
+    tree.branch(commits, host.directory(top))
     return lines
 
 

@@ -4,11 +4,16 @@
 Each is tried twice: the driver with the fixes before it, on which its tests must fail,
 or end the machine, and with it, on which they must pass. What a fix changes in the
 kernel itself is compiled into the module, under other names.
+
+Before that, each patch of both series is built after those before it, as a bisecting run
+would build it.
 """
 
 import itertools
+import re
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,24 +25,36 @@ import kernel
 import ktap
 import machine
 import mutants
+import overlay
 import overlay_check
 import programs
 import series
 import stock
+import suite
+import upstream
 import upstream_check
 import versions
 from arch import AMD64
 from failure import Failure, Status
 
 SCRATCH = host.BUILD / "series-check"
+SELFTESTS = "tools/testing/selftests"
+# What the tests of a kernel tree are built with.
+HARNESS = tuple(
+    f"{SELFTESTS}/{name}" for name in ("kselftest.h", "kselftest_harness.h", "lib.mk")
+)
 # What the series change, and what looks at their patches.
 PARTS = (
     *upstream_check.KERNEL_PARTS,
-    *("Documentation/userspace-api/index.rst", "tools/testing/selftests/Makefile"),
+    *("Documentation/userspace-api/index.rst", f"{SELFTESTS}/Makefile", *HARNESS),
     *("scripts/checkpatch.pl", "scripts/const_structs.checkpatch", "scripts/spelling.txt"),
 )
+# Raise it when the parts change, so that what was unpacked before is unpacked anew.
+RECIPE = 1
 # Part of the kernel itself.
 BUILTIN = "drivers/xen/xlate_mmu.c"
+# In each directory that the build looks into: none may be missing.
+HEADERS = (upstream.UAPI, overlay.DM_OP)
 # What that exports; the kernel has functions of these names already.
 RENAMED = (
     "xen_remap_vma_range",
@@ -45,11 +62,28 @@ RENAMED = (
     "xen_xlate_remap_gfn_array",
     "xen_xlate_unmap_gfn_range",
 )
+INCLUDES = """\
+export LINUXINCLUDE := $(addprefix -I$(KBUILD_EXTMOD)/,include include/uapi) $(LINUXINCLUDE)
+"""
 KBUILD = (
-    stock.KBUILD
-    + "xen-privcmd-y += drivers/xen/xlate_mmu.o\n"
+    INCLUDES
+    + stock.KBUILD
+    + f"xen-privcmd-y += {Path(BUILTIN).with_suffix('.o')}\n"
     + "".join(f"ccflags-y += -D{name}=series_{name}\n" for name in RENAMED)
 )
+FUNCTION_KBUILD = f"""\
+obj-m += xen-dm-op.o
+xen-dm-op-y := {Path(upstream.FUNCTION).with_suffix(".o")}
+"""
+DRIVER = "xen-privcmd.ko"
+# Of the tests of series B, what also passes without the command.
+ALWAYS = ("privcmd.has_no_command_of_another_size", "privcmd.has_the_documented_number")
+# Where a warning stands: patches move it.
+POSITION = re.compile(r":\d+(?=:)")
+# What stops a kernel, in its log.
+FATAL = re.compile(r"\b(kernel BUG at|BUG:|Oops:) .*")
+# As the kernel compiles a header for user space that it tests.
+HEADER_OPTIONS = ("-std=c90", "-Wall", "-fsyntax-only", "-x", "c")
 # The two types in the header for user space are Xen's, and a source package has no
 # history in which a commit can be found.
 CHECKPATCH_IGNORE = f"{overlay_check.SMALLEST_IGNORE},NEW_TYPEDEFS,UNKNOWN_COMMIT_ID"
@@ -71,37 +105,134 @@ class Trial:
         return f"{self.fix.name}/{'after' if self.green else 'before'}"
 
 
+Item = tuple[Trial, mutants.Build]
+
+
 def source(version: str) -> Path:
     """Returns the parts of a kernel source that the series changes."""
     packed = fetch.tree(kernel.source(version))
-    unpacked = SCRATCH / packed.name
+    unpacked = SCRATCH / f"{packed.name}-{RECIPE}"
     if not unpacked.is_dir():
         archive = fetch.only(packed, "linux-source-*.tar.xz")
         host.unpack(archive, PARTS, SCRATCH / "partial").rename(unpacked)
     return unpacked
 
 
-def _build(
-    tree: Path, applied: Sequence[series.Fix], trees: fetch.Trees
-) -> bytes:
-    """Builds the kernel's own driver with some of the fixes."""
-    output = host.directory(SCRATCH / "module")
-    changed = edit.kernel(tree)
-    for fix in applied:
-        fix.apply(changed)
-    for path in (*sorted((tree / "drivers/xen").glob("privcmd*.[ch]")), tree / BUILTIN):
-        name = str(path.relative_to(tree))
-        text = changed.read(name)
+def _put(tree: edit.Tree, names: Iterable[str], output: Path) -> None:
+    """Writes files as they are in a source."""
+    for name in names:
+        text = tree.read(name)
         target = output / name
         # make looks at the time stamps.
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             host.directory(target.parent)
             target.write_text(text, encoding="utf-8")
-    (output / "Kbuild").write_text(KBUILD, encoding="utf-8")
-    build.external(
-        "building the kernel's driver with fixes", trees, output, "W=1", "KCFLAGS=-Werror"
+
+
+def _build(tree: edit.Tree, trees: fetch.Trees, output: Path) -> list[str]:
+    """Builds a source's own driver; returns what compiler and sparse warn of."""
+    code = [
+        name
+        for name in tree.names()
+        if name.startswith(("drivers/", "include/")) and name.endswith((".c", ".h"))
+    ]
+    own = (tree.path / "drivers/xen").glob("privcmd*.[ch]")
+    names = {str(path.relative_to(tree.path)) for path in own}
+    _put(tree, {BUILTIN, *HEADERS, *names, *code}, output)
+    kbuild = KBUILD + (FUNCTION_KBUILD if upstream.FUNCTION in code else "")
+    (output / "Kbuild").write_text(kbuild, encoding="utf-8")
+    said = build.external(
+        *("building the kernel's driver with patches", trees, output, "W=1"),
+        *("KCFLAGS=-Werror", "C=1", f"CHECK={overlay_check.sparse()}"),
     )
-    return (output / "xen-privcmd.ko").read_bytes()
+    errors = [line for line in said.splitlines() if " error: " in line]
+    return [*build.warnings(said), *errors]
+
+
+def news(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Returns the warnings of a build that there were not before, wherever they stand."""
+    known = Counter(POSITION.sub("", line) for line in before)
+    new = []
+    for line in after:
+        key = POSITION.sub("", line)
+        if not known[key]:
+            new.append(line)
+        known[key] -= 1
+    return new
+
+
+def _build_programs(tree: edit.Tree, trees: fetch.Trees, output: Path) -> None:
+    """Builds what a source has for user space: the header, the tests and the sample."""
+    directories = (f"{SELFTESTS}/xen", "samples/xen")
+    files = [name for name in tree.names() if name.startswith(directories)]
+    _put(tree, {upstream.UAPI, *HARNESS, *files}, output)
+    include = output / "usr/include"
+    installed = include / Path(upstream.UAPI).relative_to("include/uapi")
+    host.directory(installed.parent)
+    host.command(
+        "installing the header",
+        [*("sh", "scripts/headers_install.sh"), str(output / upstream.UAPI), str(installed)],
+        cwd=fetch.kernel_headers(trees.linux),
+    )
+    cc = f"{host.tool(f'{AMD64.cross}gcc')} --sysroot={trees.xen} -Werror"
+    if upstream.UNTESTED_HEADER not in tree.read(upstream.HEADER_TESTS):
+        host.command(
+            "compiling the header alone",
+            [*cc.split(), *HEADER_OPTIONS, f"-I{include}", str(installed)],
+        )
+    for directory in directories:
+        if any(name.startswith(directory) for name in files):
+            what = f"building {directory}"
+            build.make(what, AMD64.cross, "-C", str(output / directory), f"CC={cc}")
+
+
+def _beside(trees: fetch.Trees) -> list[Path]:
+    """Returns the modules of ours that run beside the kernel's own driver."""
+    ours = build.modules(trees)
+    return [ours.file(name) for name in ("xen-dm-op", build.TEST_MODULE)]
+
+
+def _bisect(
+    name: str, source: Path, trees: fetch.Trees, made: dict[int, bytes]
+) -> ktap.Counts:
+    """Builds a source after each patch of a series; keeps the drivers with fixes."""
+    output = SCRATCH / f"{name}-builds"
+    shutil.rmtree(output, ignore_errors=True)
+    tree = edit.kernel(source)
+    patches, _ = series.patches(name, tree)
+    before = _build(tree, trees, output)
+    made[0] = (output / DRIVER).read_bytes()
+    counts = ktap.Counts()
+    for number, patch in enumerate(patches, start=1):
+        patch.change(tree)
+        try:
+            wrong = news(before, _build(tree, trees, output))
+            _build_programs(tree, trees, output)
+        except Failure as failure:
+            wrong = [str(failure), *failure.evidence]
+        else:
+            if name == "a":
+                made[number] = (output / DRIVER).read_bytes()
+        counts += mutants.show(
+            f"{name}/{number:04} {patch.subject()}", wrong, "builds without a new warning"
+        )
+    return counts
+
+
+def _with_fixes(
+    count: int, source: Path, trees: fetch.Trees, made: dict[int, bytes]
+) -> bytes:
+    """Returns the kernel's own driver with the first fixes, built first if need be."""
+    if count not in made:
+        all_fixes = series.fixes()
+        host.say(f"building the driver with {count} of {len(all_fixes)} fixes")
+        tree = edit.kernel(source)
+        for fix in all_fixes[:count]:
+            fix.apply(tree)
+        output = host.directory(SCRATCH / "module")
+        _build(tree, trees, output)
+        made[count] = (output / DRIVER).read_bytes()
+    return made[count]
 
 
 def trials(
@@ -141,62 +272,103 @@ def _loaded(trial: Trial, sections: dict[str, programs.Section]) -> bool:
     return section is not None and section.status in (0, None)
 
 
-def _boot(
-    options: machine.Options, trees: fetch.Trees, todo: Sequence[tuple[Trial, mutants.Build]]
-) -> tuple[ktap.Counts, int, machine.Verdict]:
-    """Tries drivers in one boot; returns how many, and how the machine ended.
+def cause(log: str, message: str) -> str:
+    """Returns why a kernel stopped, by its log: what came first."""
+    found = FATAL.search(log)
+    return found[0] if found else message
 
-    One on which the kernel stops a task cannot be exchanged for the next one.
+
+def _boot(
+    options: machine.Options, trees: fetch.Trees, todo: Sequence[Item]
+) -> tuple[ktap.Counts, list[Item], machine.Verdict]:
+    """Tries drivers in one boot; returns which are left, and how the machine ended.
+
+    One on which the kernel stops a task cannot be exchanged for the next one. What those
+    before it did may be why a driver that should fail does not, or ends the machine: it
+    is left for another boot.
     """
     builds = [item for _, item in todo]
     sections, verdict = mutants.boot(options, trees, build.selftests(trees), builds)
-    tried = list(
-        itertools.takewhile(
-            lambda trial: _loaded(trial, sections), (trial for trial, _ in todo)
-        )
-    )
+    tried = list(itertools.takewhile(lambda item: _loaded(item[0], sections), todo))
     counts = ktap.Counts()
-    for trial in tried:
-        outcomes = mutants.outcomes(trial.name(), trial.fix.red, sections)
+    again = []
+    for number, item in enumerate(tried):
+        trial, _ = item
+        wrong = judge(trial, mutants.outcomes(trial.name(), trial.fix.red, sections))
+        died = verdict.exit_status is None and number == len(tried) - 1
+        if number and not trial.green and (wrong or died):
+            again.append(item)
+            continue
         how = "its tests pass" if trial.green else "its tests fail"
-        if verdict.exit_status is None and trial is tried[-1]:
-            how = f"the machine ends: {verdict.message}"
-        counts += mutants.show(trial.name(), judge(trial, outcomes), how)
-    return counts, len(tried), verdict
+        if died:
+            log = verdict.log.read_text(encoding="utf-8", errors="replace")
+            how = f"the machine ends: {cause(log, verdict.message)}"
+        counts += mutants.show(trial.name(), wrong, how)
+    return counts, [*again, *todo[len(tried) :]], verdict
 
 
 def _try(
-    options: machine.Options, tree: Path, todo: Sequence[Trial]
+    options: machine.Options, source: Path, todo: Sequence[Trial], made: dict[int, bytes]
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Tries drivers on one kind of dom0."""
     trees = versions.trees(options)
-    ours = build.modules(trees)
-    beside = [
-        (f"{name}.ko", ours.file(name).read_bytes())
-        for name in ("xen-dm-op", build.TEST_MODULE)
-    ]
-    all_fixes = series.fixes()
-    made: dict[int, bytes] = {}
+    beside = [(path.name, path.read_bytes()) for path in _beside(trees)]
     builds = []
     for trial in sorted(todo, key=lambda trial: trial.count):
-        if trial.count not in made:
-            host.say(f"building the driver with {trial.count} of {len(all_fixes)} fixes")
-            made[trial.count] = _build(tree, all_fixes[: trial.count], trees)
-        files = [*beside, ("xen-privcmd.ko", made[trial.count])]
+        driver = _with_fixes(trial.count, source, trees, made)
+        files = [*beside, (DRIVER, driver)]
         commands = mutants.commands(trial.fix.red, False)
         builds.append((trial, mutants.Build(trial.name(), commands, files)))
     green = [item for item in builds if item[0].green]
-    counts, tried, verdict = _boot(options, trees, green)
-    if verdict.status is not Status.GOOD or tried < len(green):
+    counts, left, verdict = _boot(options, trees, green)
+    if verdict.status is not Status.GOOD or left:
         return counts + ktap.Counts(failed=1), [verdict.failure()]
     red = [item for item in builds if not item[0].green]
     while red:
-        more, tried, verdict = _boot(options, trees, red)
+        more, left, verdict = _boot(options, trees, red)
         counts += more
-        if not tried:
+        if len(left) == len(red):
             return counts + ktap.Counts(failed=1), [verdict.failure()]
-        red = red[tried:]
+        red = left
     return counts, []
+
+
+def judge_command(outcomes: dict[tuple[str, str], str], green: bool) -> list[str]:
+    """Returns what is wrong with the tests of series B, on a driver with it or without."""
+    return [
+        f"{test} {outcome}, and should have {wanted.value}"
+        for (_, test), outcome in outcomes.items()
+        for wanted in [ktap.Outcome.PASS if green or test in ALWAYS else ktap.Outcome.FAIL]
+        if outcome != wanted.value
+    ]
+
+
+def _try_command(
+    options: machine.Options, trees: fetch.Trees, made: dict[int, bytes]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the tests of series B, as built before, on the driver without it and with it."""
+    output = SCRATCH / "b-builds"
+    (source,) = (output / name for name in upstream.TESTS if name.endswith(".c"))
+    program = source.with_suffix("")
+    command = f"with-domains {programs.DIRECTORY}/{program.name}"
+    tests = [(command, test) for test in suite.tests(source.read_text(encoding="utf-8"))]
+    beside = {path.name: path.read_bytes() for path in _beside(trees)}
+    patched = {path.name: path.read_bytes() for path in output.glob("*.ko")}
+    builds = [
+        mutants.Build("b/before", [command], [*{**beside, DRIVER: made[0]}.items()]),
+        mutants.Build("b/after", [command], [*{**beside, **patched}.items()]),
+    ]
+    directory = build.selftests(trees)
+    sections, verdict = mutants.boot(options, trees, directory, builds, [program])
+    counts = ktap.Counts()
+    for item in builds:
+        green = item is builds[-1]
+        wrong = judge_command(mutants.outcomes(item.name, tests, sections), green)
+        how = "its tests pass" if green else "its tests fail"
+        counts += mutants.show(item.name, wrong, how)
+    if verdict.status is Status.GOOD:
+        return counts, []
+    return counts + ktap.Counts(failed=1), [verdict.failure()]
 
 
 def _check_patches(name: str, tree: Path) -> ktap.Counts:
@@ -226,25 +398,30 @@ def run(
     for word in wanted:
         if word not in names:
             raise Failure(Status.USAGE, f"{word}: not one of {', '.join(names)}")
+    options = replace(options, arch=AMD64, driver="ours", linux=stock.VERSION)
+    trees = versions.trees(options)
     tree = source(stock.VERSION)
+    made: dict[int, bytes] = {}
     total = ktap.Counts()
     failures: list[Failure] = []
     if not wanted:
         for name in series.SUBJECTS:
             total += _check_patches(name, tree)
+            if not coarse:
+                print(f"series {name.upper()}, patch by patch:", flush=True)
+                total += _bisect(name, tree, trees, made)
+        # What was not built cannot run.
+        if not coarse and not total.failed:
+            print("the kernel's own driver without and with series B:", flush=True)
+            counts, failed = _try_command(options, trees, made)
+            total += counts
+            failures += failed
     for dom0, xen in XENS.items():
         todo = trials(all_fixes, wanted, dom0, coarse)
         if todo:
             print(f"the kernel's own driver on a {dom0.upper()} dom0:", flush=True)
-            chosen = replace(
-                options,
-                arch=AMD64,
-                driver="ours",
-                linux=stock.VERSION,
-                xen=xen,
-                pvh=dom0 == "pvh",
-            )
-            counts, failed = _try(chosen, tree, todo)
+            chosen = replace(options, xen=xen, pvh=dom0 == "pvh")
+            counts, failed = _try(chosen, tree, todo, made)
             total += counts
             failures += failed
     for fix in all_fixes:

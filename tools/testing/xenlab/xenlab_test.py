@@ -4,6 +4,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import lzma
 import os
@@ -11,8 +12,10 @@ import pty
 import re
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -1286,6 +1289,100 @@ new = "long driver;"
             found = series_check.judge(trial, {("fixes", "request.x"): outcome})
             self.assertEqual(bool(found), wrong, (green, outcome))
 
+    def test_judgement_of_the_command(self) -> None:
+        always, other = ("tests", series_check.ALWAYS[0]), ("tests", "privcmd.x")
+        for green, first, second, wrong in (
+            (True, "passed", "passed", 0),
+            (True, "passed", "skipped", 1),
+            (False, "passed", "failed", 0),
+            (False, "passed", "passed", 1),
+            (False, "failed", "did not run", 2),
+        ):
+            found = series_check.judge_command({always: first, other: second}, green)
+            self.assertEqual(len(found), wrong, (green, first, second))
+
+    def boot(self, *trials: series_check.Trial, ended: bool) -> tuple[list[str], str]:
+        """Boots with trials whose tests pass; returns which are left and what was said."""
+        items = [(trial, mutants.Build(trial.name(), [], [])) for trial in trials]
+        lines = ["TAP version 13", "1..1", "ok 1 request.x"]
+        names = [mutants.section(trial.name(), what) for trial in trials
+                 for what in ("load", "fixes")]
+        sections = {name: programs.Section(name, lines, 0) for name in names}
+        log = self.path / "log"
+        log.write_text("[ 1] cut here\n[ 1] kernel BUG at a.c:1!\n", encoding="utf-8")
+        verdict = machine.Verdict(Status.SPLAT, "splat", log, (), None if ended else 0)
+        with (
+            mock.patch.object(mutants, "boot", return_value=(sections, verdict)),
+            mock.patch.object(build, "selftests"),
+            contextlib.redirect_stdout(io.StringIO()) as said,
+        ):
+            trees = fetch.Trees(arch.AMD64, Path(), Path())
+            _, left, _ = series_check._boot(machine.Options(), trees, items)
+        return [trial.name() for trial, _ in left], said.getvalue()
+
+    def test_what_others_may_have_caused_is_tried_again(self) -> None:
+        (fix,) = self.read(self.RECORD)
+        good = series_check.Trial(fix, 1, True)
+        bad = series_check.Trial(replace(fix, name="b"), 0, False)
+        self.assertEqual(self.boot(good, good, ended=False)[0], [])
+        self.assertEqual(self.boot(good, bad, ended=False)[0], ["b/before"])
+        left, said = self.boot(bad, good, ended=False)
+        self.assertEqual(left, [])
+        self.assertIn("FAIL b/before", said)
+        left, said = self.boot(bad, bad, ended=True)
+        self.assertEqual(left, ["b/before"])
+        self.assertNotIn("the machine ends", said)
+        left, said = self.boot(bad, ended=True)
+        self.assertEqual(left, [])
+        self.assertIn("the machine ends: kernel BUG at a.c:1!", said)
+
+    def test_cause(self) -> None:
+        log = "[ 1] ----[ cut here ]----\n[ 2] kernel BUG at a.c:1!\n[ 3] Oops: b\n"
+        self.assertEqual(series_check.cause(log, "x"), "kernel BUG at a.c:1!")
+        self.assertEqual(series_check.cause("[ 1] panic\n", "x"), "x")
+
+    def test_new_warnings(self) -> None:
+        before = ["a.c:1:2: warning: x", "a.c:5:2: warning: x", "a.c:9:1: warning: y"]
+        moved = ["a.c:3:2: warning: x", "a.c:8:2: warning: x"]
+        self.assertEqual(series_check.news(before, moved), [])
+        more = ["a.c:9:2: warning: x", "b.c:1:2: warning: x"]
+        self.assertEqual(series_check.news(before, moved + more), more)
+
+    def test_each_patch_is_built(self) -> None:
+        words = ("int", "long", "char", "bool")
+        records_of_fixes = [
+            self.RECORD.replace('"a"', f'"{new}"')
+            .replace('old = "int', f'old = "{old}')
+            .replace('new = "long', f'new = "{new}')
+            for old, new in itertools.pairwise(words)
+        ]
+        fixes = self.read("\n".join(records_of_fixes))
+        seen = []
+
+        def built(tree: edit.Tree, trees: fetch.Trees, output: Path) -> list[str]:
+            text = tree.read("drivers/xen/privcmd.c").strip()
+            seen.append(text)
+            host.directory(output)
+            (output / series_check.DRIVER).write_text(text, encoding="utf-8")
+            if text == "char driver;":
+                raise Failure(Status.BUILD, "no build")
+            return ["a.c:1:1: warning: x"] if text == "bool driver;" else []
+
+        made: dict[int, bytes] = {}
+        with (
+            mock.patch.object(series, "fixes", return_value=fixes),
+            mock.patch.object(series_check, "SCRATCH", self.path / "scratch"),
+            mock.patch.object(series_check, "_build", built),
+            mock.patch.object(series_check, "_build_programs"),
+            contextlib.redirect_stdout(io.StringIO()) as said,
+        ):
+            trees = fetch.Trees(arch.AMD64, Path(), Path())
+            counts = series_check._bisect("a", self.path, trees, made)
+        self.assertEqual(seen, [f"{word} driver;" for word in words])
+        self.assertEqual(counts, ktap.Counts(passed=1, failed=2))
+        self.assertRegex(said.getvalue(), "(?s)FAIL a/0002 .*no build.*FAIL a/0003 .*warning: x")
+        self.assertEqual(made, {0: b"int driver;", 1: b"long driver;", 3: b"bool driver;"})
+
 
 class UpstreamCheckTest(unittest.TestCase):
     """What the library did is read off strace's lines."""
@@ -1923,6 +2020,21 @@ class MachineTest(unittest.TestCase):
         ):
             with self.subTest(log=log, reported=reported, timed_out=timed_out):
                 self.assertEqual(self.judge(log, reported, timed_out).status, status)
+
+    def test_a_kernel_that_cannot_panic_is_ended(self) -> None:
+        for line, ended in (("[    1.0] Oops: 0000 [#1]", True), ("(XEN) Oops: 0000", False)):
+            output = console.Console(io.StringIO())
+            run = machine.Run(output, lambda data: None, time.monotonic() + 60)
+            with (
+                mock.patch.object(machine, "GRACE", 0.1),
+                subprocess.Popen(
+                    ["sh", "-c", f"echo '{line}'; exec sleep 1"], stdout=subprocess.PIPE
+                ) as child,
+            ):
+                assert child.stdout is not None
+                run.watch(child.stdout.fileno(), output.feed)
+                run.loop(child)
+            self.assertEqual(run.timed_out, ended, line)
 
     def test_half_a_report_does_not_count(self) -> None:
         self.assertEqual(self.judge(b"", b"start\nexit 1").status, Status.SILENT)
