@@ -3,12 +3,13 @@
  * With MODVERSIONS the checksum of xen_privcmd_fops, by which xenfs finds it, depends on
  * which types are complete where it is exported.  That is main.c, the only file of the
  * driver that includes this header.  What follows makes the checksum that of the kernel's
- * own driver, so that a kernel's xenfs works with either; the compiler does not see it.
+ * own driver, so that a kernel's xenfs works with either.  The compiler sees it only where
+ * checksums are made of what it compiled.
  */
 
 #include_next <linux/miscdevice.h>
 
-#ifdef __GENKSYMS__
+#if defined(__GENKSYMS__) || defined(CONFIG_GENDWARFKSYMS)
 #include <linux/mman.h>
 #include <linux/security.h>
 #include <linux/swap.h>
