@@ -181,6 +181,7 @@ check-upstream:
 
 .PHONY: everything
 everything:
+	$(SETUP) all
 	@$(XENLAB) everything $(ONLY)
 
 .PHONY: lint

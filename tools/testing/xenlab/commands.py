@@ -111,7 +111,8 @@ PLACES = (
 def _numbers(top: Path) -> list[tuple[str, str, str]]:
     """Returns the name, the number and the struct of each command of the header."""
     return re.findall(
-        r"^#define IOCTL_PRIVCMD_(\w+)[\s\\]+_IO.*'P', (\d+)(?:, (?:sizeof\()?(?:struct (\w+))?)?",
+        r"^#define IOCTL_PRIVCMD_(\w+)[\s\\]+_IO.*'P', (\d+)\b"
+        r"(?:,[\s\\]*(?:sizeof\()?(?:struct (\w+))?)?",
         (top / UAPI).read_text(encoding="utf-8"),
         re.M,
     )
@@ -131,7 +132,15 @@ def known(top: Path) -> list[Command]:
 def forgotten(top: Path) -> list[str]:
     """Returns the places where a command has no entry."""
     found = known(top)
-    problems = []
+    defined = re.findall(
+        r"^#define IOCTL_PRIVCMD_(\w+)", (top / UAPI).read_text(encoding="utf-8"), re.M
+    )
+    read = [command.name for command in found]
+    problems = [
+        f"{UAPI}: IOCTL_PRIVCMD_{name} is not defined as the others are"
+        for name in defined
+        if name not in read
+    ]
     for place in PLACES:
         sections = place.sections(top)
         problems += [
