@@ -37,13 +37,13 @@ struct xen_dm_domain {
  * A page without memory of its own.  The balloon has some on PV, where the other kind
  * would cost the memory map of a whole section.
  */
-static int alloc_place(struct xen_dm_domain *domain)
+static int alloc_gfn(struct xen_dm_domain *domain)
 {
 	return xen_pv_domain() ? xen_alloc_ballooned_pages(1, &domain->page) :
 				 xen_alloc_unpopulated_pages(1, &domain->page);
 }
 
-static void free_place(struct xen_dm_domain *domain)
+static void free_gfn(struct xen_dm_domain *domain)
 {
 	if (xen_pv_domain())
 		xen_free_ballooned_pages(1, &domain->page);
@@ -142,7 +142,7 @@ struct xen_dm_domain *xen_dm_domain_get(domid_t domid)
 	if (!domain)
 		return ERR_PTR(-ENOMEM);
 
-	err = alloc_place(domain);
+	err = alloc_gfn(domain);
 	if (err) {
 		kfree(domain);
 		return ERR_PTR(-ENOMEM);
@@ -170,7 +170,7 @@ void xen_dm_domain_put(struct xen_dm_domain *domain)
 {
 	/* A page that still shows a foreign frame must not be used again. */
 	if (!WARN_ON_ONCE(leave(domain)))
-		free_place(domain);
+		free_gfn(domain);
 	kfree(domain);
 }
 EXPORT_SYMBOL_GPL(xen_dm_domain_put);

@@ -235,28 +235,28 @@ int privcmd_dm_op_check(const union privcmd_arg *arg)
 
 /**
  * privcmd_dm_op() - DM_OP: a device-model operation as the caller wrote it.
- * @file: the file.
+ * @priv: the file.
  * @arg: the target, which has been checked, and the operation's buffers.
  *
  * Return: what the hypervisor answered; -E2BIG for more or larger buffers than
  * the module's parameters allow; -EFAULT for a buffer that cannot be read and
  * written; -ENOMEM.
  */
-long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_dm_op(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	return dm_op_run(&arg->dm_op, U64_MAX);
 }
 
 /**
  * privcmd_dm_op_limited() - DM_OP, on a file with limits.
- * @file: the file.
+ * @priv: the file.
  * @arg: the target, which has been checked, and the operation's buffers.
  * @limit: what the file has left.
  *
  * Return: as privcmd_dm_op(); -EPERM if the operation is gone; -EINVAL if the first
  * buffer has no room for its number and operations are gone.
  */
-long privcmd_dm_op_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_dm_op_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			   const struct privcmd_limit *limit)
 {
 	return dm_op_run(&arg->dm_op, limit->dm_ops);
@@ -264,12 +264,12 @@ long privcmd_dm_op_limited(struct privcmd_file *file, union privcmd_arg *arg,
 
 /**
  * privcmd_dm_nr_vcpus() - DM_NR_VCPUS: with how many vCPUs was the domain created?
- * @file: the file.
+ * @priv: the file.
  * @arg: the target, which has been checked; gets the answer.
  *
  * Return: 0; -EINVAL if the padding is not 0; else as xen_dm_nr_vcpus().
  */
-long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_dm_nr_vcpus(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	struct privcmd_dm_nr_vcpus *query = &arg->dm_nr_vcpus;
 

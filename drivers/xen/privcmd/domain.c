@@ -123,13 +123,13 @@ static struct privcmd_domain *domain_get_next(struct privcmd_domain *domain)
 
 static void domain_mark(struct privcmd_domain *domain)
 {
-	struct privcmd_file *file;
+	struct privcmd_file *priv;
 
 	mutex_lock(&domains_lock);
 	WRITE_ONCE(domain->gone, true);
-	list_for_each_entry(file, &domain->files, list) {
-		atomic_or(PRIVCMD_GONE, &file->domid);
-		wake_up_poll(&file->wait, EPOLLHUP);
+	list_for_each_entry(priv, &domain->files, list) {
+		atomic_or(PRIVCMD_GONE, &priv->domid);
+		wake_up_poll(&priv->wait, EPOLLHUP);
 	}
 	mutex_unlock(&domains_lock);
 }
@@ -232,9 +232,9 @@ static int domain_is_bound(int bound, domid_t domid)
 }
 
 /* Gives a file its domid, and leaves the flags that are not about that. */
-static int domain_claim(struct privcmd_file *file, int domid)
+static int domain_claim(struct privcmd_file *priv, int domid)
 {
-	int old = atomic_read(&file->domid);
+	int old = atomic_read(&priv->domid);
 	int new, err;
 
 	do {
@@ -242,23 +242,23 @@ static int domain_claim(struct privcmd_file *file, int domid)
 		if (err)
 			return err;
 		new = (old & ~(PRIVCMD_PENDING | U16_MAX)) | domid;
-	} while (!atomic_try_cmpxchg(&file->domid, &old, new));
+	} while (!atomic_try_cmpxchg(&priv->domid, &old, new));
 
 	/* Who waits may have begun before. */
 	if (new & PRIVCMD_GONE)
-		wake_up_poll(&file->wait, EPOLLHUP);
+		wake_up_poll(&priv->wait, EPOLLHUP);
 	return 0;
 }
 
-static int domain_add_file(struct privcmd_domain *domain, struct privcmd_file *file)
+static int domain_add_file(struct privcmd_domain *domain, struct privcmd_file *priv)
 {
 	int err;
 
 	mutex_lock(&domains_lock);
-	err = domain_claim(file, domain->domid | (domain->gone ? PRIVCMD_GONE : 0));
+	err = domain_claim(priv, domain->domid | (domain->gone ? PRIVCMD_GONE : 0));
 	if (!err) {
-		file->domain = domain;
-		list_add(&file->list, &domain->files);
+		priv->domain = domain;
+		list_add(&priv->list, &domain->files);
 		domain->users++;
 	}
 	mutex_unlock(&domains_lock);
@@ -296,24 +296,24 @@ static struct privcmd_domain *domain_obtain(domid_t domid, bool kept)
 	return IS_ERR(domain) ? domain : domain_list_it(domain);
 }
 
-static int domain_bind(struct privcmd_file *file, domid_t domid, bool kept)
+static int domain_bind(struct privcmd_file *priv, domid_t domid, bool kept)
 {
 	struct privcmd_domain *domain;
 	int err;
 
-	err = domain_is_bound(atomic_read(&file->domid), domid);
+	err = domain_is_bound(atomic_read(&priv->domid), domid);
 	if (err)
 		return err;
 	if (domid == DOMID_IDLE)
-		return domain_claim(file, DOMID_IDLE);
+		return domain_claim(priv, DOMID_IDLE);
 
 	domain = domain_obtain(domid, kept);
 	if (domain == ERR_PTR(-ESRCH))
-		return domain_claim(file, domid | PRIVCMD_GONE);
+		return domain_claim(priv, domid | PRIVCMD_GONE);
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
 
-	err = domain_add_file(domain, file);
+	err = domain_add_file(domain, priv);
 	/* Only now: whoever sees it die from here on finds the file. */
 	if (!err && domain_ask(domain))
 		domain_start_asking();
@@ -323,7 +323,7 @@ static int domain_bind(struct privcmd_file *file, domid_t domid, bool kept)
 
 /**
  * privcmd_domain_bind() - Bind a file to a domain for good.
- * @file: the file.
+ * @priv: the file.
  * @domid: the domain; DOMID_IDLE, by which nobody is reached, or one that is no
  *	reserved domid.
  * @kept: Xen keeps the domain anyway: it need not be held.
@@ -335,41 +335,41 @@ static int domain_bind(struct privcmd_file *file, domid_t domid, bool kept)
  * to another one; -EBUSY if the domain lives and cannot be held, as the guest has
  * spoiled it; -ENOMEM.  The file is as it was after an error.
  */
-int privcmd_domain_bind(struct privcmd_file *file, domid_t domid, bool kept)
+int privcmd_domain_bind(struct privcmd_file *priv, domid_t domid, bool kept)
 {
-	int err = domain_bind(file, domid, kept);
+	int err = domain_bind(priv, domid, kept);
 
 	return err == -EALREADY ? 0 : err;
 }
 
 /**
  * privcmd_domain_unbind() - Let go of a file's domain.
- * @file: the file, which nobody uses any more.
+ * @priv: the file, which nobody uses any more.
  */
-void privcmd_domain_unbind(struct privcmd_file *file)
+void privcmd_domain_unbind(struct privcmd_file *priv)
 {
-	if (!file->domain)
+	if (!priv->domain)
 		return;
 
 	mutex_lock(&domains_lock);
-	list_del(&file->list);
+	list_del(&priv->list);
 	mutex_unlock(&domains_lock);
 
-	domain_put(file->domain);
+	domain_put(priv->domain);
 }
 
 /**
  * privcmd_domain_is_held() - Does the kernel hold the file's domain?
- * @file: the file.
+ * @priv: the file.
  *
  * Context: Sleeps.
  */
-bool privcmd_domain_is_held(const struct privcmd_file *file)
+bool privcmd_domain_is_held(const struct privcmd_file *priv)
 {
 	bool held;
 
 	mutex_lock(&domains_lock);
-	held = file->domain && file->domain->held;
+	held = priv->domain && priv->domain->held;
 	mutex_unlock(&domains_lock);
 
 	return held;

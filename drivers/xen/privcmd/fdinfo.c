@@ -16,15 +16,15 @@
  */
 __poll_t privcmd_poll(struct file *file, struct poll_table_struct *wait)
 {
-	struct privcmd_file *data = file->private_data;
+	struct privcmd_file *priv = file->private_data;
 
-	poll_wait(file, &data->wait, wait);
-	return privcmd_gone(data) ? EPOLLHUP : 0;
+	poll_wait(file, &priv->wait, wait);
+	return privcmd_gone(priv) ? EPOLLHUP : 0;
 }
 
-static void show_domain(struct seq_file *m, const struct privcmd_file *data)
+static void show_domain(struct seq_file *m, const struct privcmd_file *priv)
 {
-	int domid = atomic_read(&data->domid);
+	int domid = atomic_read(&priv->domid);
 
 	if (domid & PRIVCMD_PENDING) {
 		seq_puts(m, "state:\twaits for XenStore\n");
@@ -37,14 +37,14 @@ static void show_domain(struct seq_file *m, const struct privcmd_file *data)
 
 	seq_printf(m, "domid:\t%u\n", (domid_t)domid);
 	seq_printf(m, "state:\t%s, %s by the kernel\n", domid & PRIVCMD_GONE ? "gone" : "bound",
-		   privcmd_domain_is_held(data) ? "held" : "not held");
+		   privcmd_domain_is_held(priv) ? "held" : "not held");
 }
 
-static void show_limit(struct seq_file *m, struct privcmd_file *data)
+static void show_limit(struct seq_file *m, struct privcmd_file *priv)
 {
 	struct privcmd_limit limit;
 
-	privcmd_limit_get(data, &limit);
+	privcmd_limit_get(priv, &limit);
 	seq_printf(m, "commands:\t%#llx\n", limit.commands);
 	seq_printf(m, "dm_ops:\t%#llx\n", limit.dm_ops);
 	seq_printf(m, "resources:\t%#x\n", limit.resources);

@@ -26,8 +26,8 @@
 
 #include "privcmd_private.h"
 
-/* Frames that Xen puts into places at a time; all of a page's are among them. */
-#define PLACED_AT_ONCE 64
+/* GFNs that Xen fills at a time; all of a page's are among them. */
+#define GFNS_AT_ONCE 64
 
 /* What a failed request takes out at a time; a request of one step has no more. */
 #define UNDONE_AT_ONCE (512 * PAGE_SIZE)
@@ -72,33 +72,33 @@ static int pv_step(struct privcmd_insert *req, struct vm_area_struct *vma, unsig
 	return err;
 }
 
-static int acquire_places(const struct privcmd_insert *req, struct page **pages,
-			  unsigned int first, unsigned int nr)
+static int acquire_to_gfns(const struct privcmd_insert *req, struct page **pages,
+			   unsigned int first, unsigned int nr)
 {
-	xen_pfn_t places[PLACED_AT_ONCE];
+	xen_pfn_t gfns[GFNS_AT_ONCE];
 	domid_t owner;
 	unsigned int i, j, n;
 	int err = 0;
 
 	for (i = 0; !err && i < nr; i += n) {
-		n = min_t(unsigned int, PLACED_AT_ONCE, nr - i);
+		n = min_t(unsigned int, GFNS_AT_ONCE, nr - i);
 		for (j = 0; j < n; j++)
-			places[j] = privcmd_xlate_place(pages, i + j);
-		err = acquire(req, first + i, n, places, &owner);
+			gfns[j] = privcmd_xlate_gfn(pages, i + j);
+		err = acquire(req, first + i, n, gfns, &owner);
 	}
 
 	/* What stands behind the last frame, in its page, shows that once more. */
 	for (; !err && i % XEN_PFN_PER_PAGE; i++) {
-		places[0] = privcmd_xlate_place(pages, i);
-		err = acquire(req, first + nr - 1, 1, places, &owner);
+		gfns[0] = privcmd_xlate_gfn(pages, i);
+		err = acquire(req, first + nr - 1, 1, gfns, &owner);
 	}
 
 	return err;
 }
 
 /* Each frame gets its error. */
-static void add_to_places(domid_t dom, xen_pfn_t *frames, struct page **pages,
-			  unsigned int first, unsigned int nr, int *errors)
+static void add_to_physmap(domid_t dom, xen_pfn_t *frames, struct page **pages,
+			   unsigned int first, unsigned int nr, int *errors)
 {
 	struct xen_add_to_physmap_range range = {
 		.domid = DOMID_SELF,
@@ -106,34 +106,34 @@ static void add_to_places(domid_t dom, xen_pfn_t *frames, struct page **pages,
 		.foreign_domid = dom,
 		.size = nr,
 	};
-	int frame_errors[PLACED_AT_ONCE] = {};
-	xen_pfn_t places[PLACED_AT_ONCE];
+	int frame_errors[GFNS_AT_ONCE] = {};
+	xen_pfn_t gfns[GFNS_AT_ONCE];
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < nr; i++) {
-		places[i] = privcmd_xlate_place(pages, first + i);
+		gfns[i] = privcmd_xlate_gfn(pages, first + i);
 		/* One that no domain has. */
 		if (frames[i] >> PRIVCMD_FRAME_BITS)
 			frames[i] = BIT_ULL(PRIVCMD_FRAME_BITS) - 1;
 	}
 	set_xen_guest_handle(range.idxs, (xen_ulong_t *)frames);
-	set_xen_guest_handle(range.gpfns, places);
+	set_xen_guest_handle(range.gpfns, gfns);
 	set_xen_guest_handle(range.errs, frame_errors);
 	err = HYPERVISOR_memory_op(XENMEM_add_to_physmap_range, &range);
 
-	/* They may take the place of the frames' numbers. */
+	/* @errors may be the memory of @frames. */
 	for (i = 0; i < nr; i++)
 		errors[i] = err ?: frame_errors[i];
 }
 
-/* For the places behind the last frame, in its page. */
-static int repeat_frame(domid_t dom, xen_pfn_t frame, struct page **pages, unsigned int place)
+/* For the GFNs behind the last frame, in its page. */
+static int repeat_frame(domid_t dom, xen_pfn_t frame, struct page **pages, unsigned int i)
 {
 	int err = 0;
 
-	for (; !err && place % XEN_PFN_PER_PAGE; place++)
-		add_to_places(dom, &frame, pages, place, 1, &err);
+	for (; !err && i % XEN_PFN_PER_PAGE; i++)
+		add_to_physmap(dom, &frame, pages, i, 1, &err);
 
 	return err;
 }
@@ -164,8 +164,8 @@ static int map_part(const struct privcmd_insert *req, struct vm_area_struct *vma
 	bool whole;
 
 	for (i = 0; i < nr; i += n) {
-		n = min_t(unsigned int, PLACED_AT_ONCE, nr - i);
-		add_to_places(req->dom, frames + i, pages, i, n, errors + i);
+		n = min_t(unsigned int, GFNS_AT_ONCE, nr - i);
+		add_to_physmap(req->dom, frames + i, pages, i, n, errors + i);
 	}
 	tail_err = repeat_frame(req->dom, last, pages, nr);
 
@@ -176,7 +176,7 @@ static int map_part(const struct privcmd_insert *req, struct vm_area_struct *vma
 				break;
 
 		if (whole)
-			err = privcmd_xlate_show(vma, addr + i * PAGE_SIZE, pages + i, end - i);
+			err = privcmd_xlate_insert(vma, addr + i * PAGE_SIZE, pages + i, end - i);
 		else
 			privcmd_xlate_put(vma, pages + i, end - i);
 	}
@@ -208,10 +208,10 @@ static int xlate_step(struct privcmd_insert *req, struct vm_area_struct *vma, un
 			continue;
 		}
 
-		err = acquire_places(req, pages, first, n);
+		err = acquire_to_gfns(req, pages, first, n);
 		memset(req->errors + first, 0, n * sizeof(*req->errors));
 		if (!err)
-			err = privcmd_xlate_show(vma, addr, pages, nr_pages);
+			err = privcmd_xlate_insert(vma, addr, pages, nr_pages);
 	}
 
 	return err;

@@ -49,7 +49,7 @@ static noinline long domctl(const struct privcmd_hypercall *call)
 
 /**
  * privcmd_hypercall() - HYPERCALL: any hypercall with any arguments.
- * @file: the file, which is not restricted.
+ * @priv: the file, which is not restricted.
  * @arg: the hypercall's number and arguments.
  *
  * When a domain was destroyed this way, the files that are bound to it are marked
@@ -58,7 +58,7 @@ static noinline long domctl(const struct privcmd_hypercall *call)
  * Return: what the hypervisor answered; -ENOSYS for a number of more than 32 bits, of which
  * there is none.
  */
-long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_hypercall(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	const struct privcmd_hypercall *call = &arg->hypercall;
 

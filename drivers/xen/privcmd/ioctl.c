@@ -75,8 +75,8 @@ struct privcmd_command {
 	bool compat;
 	int (*available)(void);
 	int (*check)(const union privcmd_arg *arg);
-	long (*run)(struct privcmd_file *file, union privcmd_arg *arg);
-	long (*limited)(struct privcmd_file *file, union privcmd_arg *arg,
+	long (*run)(struct privcmd_file *priv, union privcmd_arg *arg);
+	long (*limited)(struct privcmd_file *priv, union privcmd_arg *arg,
 			const struct privcmd_limit *limit);
 };
 
@@ -148,9 +148,9 @@ static __always_inline long finish(const struct privcmd_command *command,
 }
 
 /* Limits say nothing about the domain. */
-static __always_inline int refusal(struct privcmd_file *file, domid_t domid)
+static __always_inline int refusal(struct privcmd_file *priv, domid_t domid)
 {
-	return privcmd_may_target(file, domid, PRIVCMD_LIMITED) ? 0 : privcmd_refusal(file, domid);
+	return privcmd_may_target(priv, domid, PRIVCMD_LIMITED) ? 0 : privcmd_refusal(priv, domid);
 }
 
 /* What is wrong with the argument before its target is looked at, or PRIVCMD_DONE. */
@@ -167,13 +167,13 @@ static __always_inline long get_arg(const struct privcmd_command *command, union
  * All that there is to ask, in the order in which the answers count.  An argument that
  * is there already has nothing wrong with it, and is not read twice.
  */
-static noinline long run_checked(struct privcmd_file *file, const struct privcmd_command *command,
+static noinline long run_checked(struct privcmd_file *priv, const struct privcmd_command *command,
 				 void __user *uarg, union privcmd_arg *arg, bool is_there)
 {
 	struct privcmd_limit limit;
 	long ret = 0;
 
-	privcmd_limit_get(file, &limit);
+	privcmd_limit_get(priv, &limit);
 	if (!(limit.commands & BIT_ULL(_IOC_NR(command->cmd))))
 		return -EPERM;
 
@@ -182,7 +182,7 @@ static noinline long run_checked(struct privcmd_file *file, const struct privcmd
 	if (ret)
 		return ret;
 
-	if (command->access == PRIVCMD_UNRESTRICTED && privcmd_restricted(file))
+	if (command->access == PRIVCMD_UNRESTRICTED && privcmd_restricted(priv))
 		return -EPERM;
 
 	if (!is_there)
@@ -191,11 +191,11 @@ static noinline long run_checked(struct privcmd_file *file, const struct privcmd
 		return ret == PRIVCMD_DONE ? 0 : ret;
 
 	if (command->access == PRIVCMD_TARGET)
-		ret = refusal(file, target_of(command, arg));
+		ret = refusal(priv, target_of(command, arg));
 	if (ret)
 		return ret;
 
-	ret = command->limited ? command->limited(file, arg, &limit) : command->run(file, arg);
+	ret = command->limited ? command->limited(priv, arg, &limit) : command->run(priv, arg);
 	return finish(command, arg, uarg, ret);
 }
 
@@ -208,7 +208,7 @@ static int no_eventfds(void)
 	return -EOPNOTSUPP;
 }
 
-static long run_no_eventfd(struct privcmd_file *file, union privcmd_arg *arg)
+static long run_no_eventfd(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	return no_eventfds();
 }
@@ -287,19 +287,19 @@ static const struct privcmd_command *find_command(unsigned int cmd)
 	return command->cmd == cmd ? command : NULL;
 }
 
-static long run_command(struct privcmd_file *file, const struct privcmd_command *command,
+static long run_command(struct privcmd_file *priv, const struct privcmd_command *command,
 			void __user *uarg)
 {
 	union privcmd_arg arg;
 	bool is_there;
 
-	is_there = (command->access == PRIVCMD_TARGET || privcmd_plain(file)) &&
+	is_there = (command->access == PRIVCMD_TARGET || privcmd_plain(priv)) &&
 		   !get_arg(command, &arg, uarg);
 	if (likely(is_there && (command->access != PRIVCMD_TARGET ||
-				privcmd_may_target(file, target_of(command, &arg), 0))))
-		return finish(command, &arg, uarg, command->run(file, &arg));
+				privcmd_may_target(priv, target_of(command, &arg), 0))))
+		return finish(command, &arg, uarg, command->run(priv, &arg));
 
-	return run_checked(file, command, uarg, &arg, is_there);
+	return run_checked(priv, command, uarg, &arg, is_there);
 }
 
 long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

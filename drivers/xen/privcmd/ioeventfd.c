@@ -31,12 +31,12 @@ static bool same_server(const struct privcmd_ioreq_server *a,
  * there would be no end of handlers of the same event channels, whose users the
  * kernel counts in 16 bits.
  */
-static struct reader *get_reader(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
+static struct reader *get_reader(struct privcmd_file *priv, const struct privcmd_ioeventfd *req,
 				 const struct privcmd_ioreq_server *server, const u32 *ports)
 {
 	struct reader *reader;
 
-	list_for_each_entry(reader, &file->readers, list) {
+	list_for_each_entry(reader, &priv->readers, list) {
 		if (reader->server.mapping == server->mapping)
 			return reader;
 		if (reader->ioreq == req->ioreq || same_server(&reader->server, server))
@@ -45,15 +45,15 @@ static struct reader *get_reader(struct privcmd_file *file, const struct privcmd
 
 	reader = privcmd_reader_create(req, server, ports);
 	if (!IS_ERR(reader))
-		list_add(&reader->list, &file->readers);
+		list_add(&reader->list, &priv->readers);
 	return reader;
 }
 
-static struct reader *find_reader(struct privcmd_file *file, unsigned long ioreq)
+static struct reader *find_reader(struct privcmd_file *priv, unsigned long ioreq)
 {
 	struct reader *reader;
 
-	list_for_each_entry(reader, &file->readers, list)
+	list_for_each_entry(reader, &priv->readers, list)
 		if (reader->ioreq == ioreq)
 			return reader;
 
@@ -84,16 +84,16 @@ static bool has_such_doorbell(const struct reader *reader, const struct doorbell
 	return false;
 }
 
-static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
+static int add_doorbell(struct privcmd_file *priv, struct doorbell *doorbell,
 			const struct privcmd_ioeventfd *req,
 			const struct privcmd_ioreq_server *server, const u32 *ports)
 {
 	struct reader *reader;
 
-	if (file->nr_doorbells == MAX_DOORBELLS)
+	if (priv->nr_doorbells == MAX_DOORBELLS)
 		return -ENOSPC;
 
-	reader = get_reader(file, req, server, ports);
+	reader = get_reader(priv, req, server, ports);
 	if (IS_ERR(reader))
 		return PTR_ERR(reader);
 	if (find_doorbell(reader, doorbell->eventfd))
@@ -102,7 +102,7 @@ static int add_doorbell(struct privcmd_file *file, struct doorbell *doorbell,
 		return -EEXIST;
 
 	privcmd_reader_add(reader, doorbell);
-	file->nr_doorbells++;
+	priv->nr_doorbells++;
 	return 0;
 }
 
@@ -125,7 +125,7 @@ static int find_server(const struct privcmd_ioeventfd *req, struct privcmd_ioreq
 	return req->vcpus == vcpus ? 0 : -EINVAL;
 }
 
-static int ioeventfd_assign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
+static int ioeventfd_assign(struct privcmd_file *priv, const struct privcmd_ioeventfd *req)
 {
 	struct privcmd_ioreq_server server;
 	struct doorbell *doorbell;
@@ -162,9 +162,9 @@ static int ioeventfd_assign(struct privcmd_file *file, const struct privcmd_ioev
 	 */
 	ports = vmemdup_array_user(u64_to_user_ptr(req->ports), req->vcpus, sizeof(*ports));
 
-	mutex_lock(&file->eventfds_lock);
-	err = add_doorbell(file, doorbell, req, &server, ports);
-	mutex_unlock(&file->eventfds_lock);
+	mutex_lock(&priv->eventfds_lock);
+	err = add_doorbell(priv, doorbell, req, &server, ports);
+	mutex_unlock(&priv->eventfds_lock);
 
 	if (!IS_ERR(ports))
 		kvfree(ports);
@@ -183,10 +183,10 @@ static void remove_reader(struct reader *reader)
 	privcmd_reader_destroy(reader);
 }
 
-static int ioeventfd_remove(struct privcmd_file *file, const struct privcmd_ioeventfd *req,
+static int ioeventfd_remove(struct privcmd_file *priv, const struct privcmd_ioeventfd *req,
 			    const struct eventfd_ctx *eventfd)
 {
-	struct reader *reader = find_reader(file, req->ioreq);
+	struct reader *reader = find_reader(priv, req->ioreq);
 	struct doorbell *doorbell;
 
 	if (!reader || reader->server.dom != req->dom || reader->vcpus != req->vcpus)
@@ -197,13 +197,13 @@ static int ioeventfd_remove(struct privcmd_file *file, const struct privcmd_ioev
 		return -ENODEV;
 
 	privcmd_reader_remove(reader, doorbell);
-	file->nr_doorbells--;
+	priv->nr_doorbells--;
 	if (list_empty(&reader->doorbells))
 		remove_reader(reader);
 	return 0;
 }
 
-static int ioeventfd_deassign(struct privcmd_file *file, const struct privcmd_ioeventfd *req)
+static int ioeventfd_deassign(struct privcmd_file *priv, const struct privcmd_ioeventfd *req)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(req->event_fd);
 	int err;
@@ -211,9 +211,9 @@ static int ioeventfd_deassign(struct privcmd_file *file, const struct privcmd_io
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 
-	mutex_lock(&file->eventfds_lock);
-	err = ioeventfd_remove(file, req, eventfd);
-	mutex_unlock(&file->eventfds_lock);
+	mutex_lock(&priv->eventfds_lock);
+	err = ioeventfd_remove(priv, req, eventfd);
+	mutex_unlock(&priv->eventfds_lock);
 
 	eventfd_ctx_put(eventfd);
 	return err;
@@ -232,7 +232,7 @@ int privcmd_ioeventfd_check(const union privcmd_arg *arg)
 
 /**
  * privcmd_ioeventfd() - IOEVENTFD: signal an eventfd when a guest rings a doorbell.
- * @file: the file, with which it ends.
+ * @priv: the file, with which it ends.
  * @arg: the target, which has been checked, the doorbell and the eventfd.
  *
  * With PRIVCMD_IOEVENTFD_FLAG_DEASSIGN it ends: no signal comes any more then.
@@ -247,17 +247,17 @@ int privcmd_ioeventfd_check(const union privcmd_arg *arg)
  * write; -ENOSPC if the file or an event channel has too many; -ENODEV if there is
  * nothing to end; -EFAULT; -ENOMEM; or the hypervisor's error.
  */
-long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_ioeventfd(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	const struct privcmd_ioeventfd *req = &arg->ioeventfd;
 
-	return req->flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? ioeventfd_deassign(file, req) :
-							      ioeventfd_assign(file, req);
+	return req->flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN ? ioeventfd_deassign(priv, req) :
+							      ioeventfd_assign(priv, req);
 }
 
 /**
  * privcmd_ioeventfd_limited() - IOEVENTFD, on a file with limits.
- * @file: the file, with which it ends.
+ * @priv: the file, with which it ends.
  * @arg: the target, which has been checked, the doorbell and the eventfd.
  * @limit: what the file has left.
  *
@@ -266,7 +266,7 @@ long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg)
  * Return: as privcmd_ioeventfd(); -EPERM if a doorbell is to be registered and ioreq
  * servers are gone, or the file maps for reading only.
  */
-long privcmd_ioeventfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_ioeventfd_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			       const struct privcmd_limit *limit)
 {
 	if (!(arg->ioeventfd.flags & PRIVCMD_IOEVENTFD_FLAG_DEASSIGN) &&
@@ -274,19 +274,19 @@ long privcmd_ioeventfd_limited(struct privcmd_file *file, union privcmd_arg *arg
 	     !privcmd_resource_stays(limit, XENMEM_resource_ioreq_server)))
 		return -EPERM;
 
-	return privcmd_ioeventfd(file, arg);
+	return privcmd_ioeventfd(priv, arg);
 }
 
 /**
  * privcmd_ioeventfds_release() - End all that a file has.
- * @file: the file, which nobody uses any more.
+ * @priv: the file, which nobody uses any more.
  */
-void privcmd_ioeventfds_release(struct privcmd_file *file)
+void privcmd_ioeventfds_release(struct privcmd_file *priv)
 {
 	struct doorbell *doorbell, *next_doorbell;
 	struct reader *reader, *next_reader;
 
-	list_for_each_entry_safe(reader, next_reader, &file->readers, list) {
+	list_for_each_entry_safe(reader, next_reader, &priv->readers, list) {
 		list_for_each_entry_safe(doorbell, next_doorbell, &reader->doorbells, list)
 			privcmd_reader_remove(reader, doorbell);
 		remove_reader(reader);

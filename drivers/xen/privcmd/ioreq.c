@@ -70,7 +70,7 @@ static int ioreq_map(struct privcmd_ioreqs *ioreqs, const struct privcmd_ioreq_s
 
 	set_xen_guest_handle(resource.frame_list, frames);
 	for (i = 0; !xen_pv_domain() && i < nr_frames; i++)
-		frames[i] = privcmd_xlate_place(ioreqs->pages, i);
+		frames[i] = privcmd_xlate_gfn(ioreqs->pages, i);
 
 	err = HYPERVISOR_memory_op(XENMEM_acquire_resource, &resource);
 	if (err || !xen_pv_domain())

@@ -32,7 +32,7 @@
  * @wait: the entry in @wqh.
  * @poll: adds @wait to @wqh.
  * @issue: issues the operation.
- * @file: the file, whose domain may be gone.
+ * @priv: the file, whose domain may be gone.
  * @closed: the eventfd's last descriptor was closed, with which this is over.
  * @dom: the target.
  * @size: size of the operation in bytes.
@@ -46,7 +46,7 @@ struct irqfd {
 	struct wait_queue_entry wait;
 	poll_table poll;
 	struct work_struct issue;
-	const struct privcmd_file *file;
+	const struct privcmd_file *priv;
 	bool closed;
 	domid_t dom;
 	u32 size;
@@ -65,7 +65,7 @@ static void irqfd_issue(struct work_struct *work)
 	struct irqfd *irqfd = container_of(work, struct irqfd, issue);
 	struct xen_dm_op_buf buf = { .size = irqfd->size };
 
-	if (privcmd_gone(irqfd->file))
+	if (privcmd_gone(irqfd->priv))
 		return;
 
 	set_xen_guest_handle(buf.h, &irqfd->op);
@@ -113,11 +113,11 @@ static void irqfd_end(struct irqfd *irqfd)
 	kfree(irqfd);
 }
 
-static struct irqfd *irqfd_find(struct privcmd_file *file, const struct eventfd_ctx *eventfd)
+static struct irqfd *irqfd_find(struct privcmd_file *priv, const struct eventfd_ctx *eventfd)
 {
 	struct irqfd *irqfd;
 
-	list_for_each_entry(irqfd, &file->irqfds, list)
+	list_for_each_entry(irqfd, &priv->irqfds, list)
 		if (irqfd->eventfd == eventfd)
 			return irqfd;
 
@@ -125,11 +125,11 @@ static struct irqfd *irqfd_find(struct privcmd_file *file, const struct eventfd_
 }
 
 /* What is over already still takes memory. */
-static void irqfd_end_closed(struct privcmd_file *file)
+static void irqfd_end_closed(struct privcmd_file *priv)
 {
 	struct irqfd *irqfd, *next;
 
-	list_for_each_entry_safe(irqfd, next, &file->irqfds, list)
+	list_for_each_entry_safe(irqfd, next, &priv->irqfds, list)
 		if (READ_ONCE(irqfd->closed))
 			irqfd_end(irqfd);
 }
@@ -184,7 +184,7 @@ err_free:
 	return ERR_PTR(err);
 }
 
-static int irqfd_start(struct privcmd_file *file, struct irqfd *irqfd, struct file *eventfd_file)
+static int irqfd_start(struct privcmd_file *priv, struct irqfd *irqfd, struct file *eventfd_file)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fileget(eventfd_file);
 	unsigned long flags;
@@ -193,15 +193,15 @@ static int irqfd_start(struct privcmd_file *file, struct irqfd *irqfd, struct fi
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 
-	irqfd_end_closed(file);
-	if (irqfd_find(file, eventfd)) {
+	irqfd_end_closed(priv);
+	if (irqfd_find(priv, eventfd)) {
 		eventfd_ctx_put(eventfd);
 		return -EBUSY;
 	}
 
-	irqfd->file = file;
+	irqfd->priv = priv;
 	irqfd->eventfd = eventfd;
-	list_add(&irqfd->list, &file->irqfds);
+	list_add(&irqfd->list, &priv->irqfds);
 	vfs_poll(eventfd_file, &irqfd->poll);
 
 	/* What was written before counts too. */
@@ -213,7 +213,7 @@ static int irqfd_start(struct privcmd_file *file, struct irqfd *irqfd, struct fi
 	return 0;
 }
 
-static int irqfd_assign(struct privcmd_file *file, const struct privcmd_irqfd *req, u64 dm_ops)
+static int irqfd_assign(struct privcmd_file *priv, const struct privcmd_irqfd *req, u64 dm_ops)
 {
 	struct file *eventfd_file;
 	struct irqfd *irqfd;
@@ -229,9 +229,9 @@ static int irqfd_assign(struct privcmd_file *file, const struct privcmd_irqfd *r
 		return PTR_ERR(eventfd_file);
 	}
 
-	mutex_lock(&file->eventfds_lock);
-	err = irqfd_start(file, irqfd, eventfd_file);
-	mutex_unlock(&file->eventfds_lock);
+	mutex_lock(&priv->eventfds_lock);
+	err = irqfd_start(priv, irqfd, eventfd_file);
+	mutex_unlock(&priv->eventfds_lock);
 
 	fput(eventfd_file);
 	if (err)
@@ -239,7 +239,7 @@ static int irqfd_assign(struct privcmd_file *file, const struct privcmd_irqfd *r
 	return err;
 }
 
-static int irqfd_deassign(struct privcmd_file *file, const struct privcmd_irqfd *req)
+static int irqfd_deassign(struct privcmd_file *priv, const struct privcmd_irqfd *req)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(req->fd);
 	struct irqfd *irqfd;
@@ -247,11 +247,11 @@ static int irqfd_deassign(struct privcmd_file *file, const struct privcmd_irqfd 
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 
-	mutex_lock(&file->eventfds_lock);
-	irqfd = irqfd_find(file, eventfd);
+	mutex_lock(&priv->eventfds_lock);
+	irqfd = irqfd_find(priv, eventfd);
 	if (irqfd)
 		irqfd_end(irqfd);
-	mutex_unlock(&file->eventfds_lock);
+	mutex_unlock(&priv->eventfds_lock);
 
 	eventfd_ctx_put(eventfd);
 	return 0;
@@ -270,7 +270,7 @@ int privcmd_irqfd_check(const union privcmd_arg *arg)
 
 /**
  * privcmd_irqfd() - IRQFD: issue an operation when an eventfd is written to.
- * @file: the file, with which it ends.
+ * @priv: the file, with which it ends.
  * @arg: the target, which has been checked, the operation and the eventfd.
  *
  * Writes that come before the operation for an earlier one was issued share it.
@@ -283,39 +283,39 @@ int privcmd_irqfd_check(const union privcmd_arg *arg)
  * descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if the file has
  * an operation for the eventfd; -EFAULT; -ENOMEM.
  */
-long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_irqfd(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	const struct privcmd_irqfd *req = &arg->irqfd;
 
-	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(file, req) :
-							  irqfd_assign(file, req, U64_MAX);
+	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(priv, req) :
+							  irqfd_assign(priv, req, U64_MAX);
 }
 
 /**
  * privcmd_irqfd_limited() - IRQFD, on a file with limits.
- * @file: the file, with which it ends.
+ * @priv: the file, with which it ends.
  * @arg: the target, which has been checked, the operation and the eventfd.
  * @limit: what the file has left.
  *
  * Return: as privcmd_irqfd(); -EPERM if the operation is gone.
  */
-long privcmd_irqfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_irqfd_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			   const struct privcmd_limit *limit)
 {
 	const struct privcmd_irqfd *req = &arg->irqfd;
 
-	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(file, req) :
-							  irqfd_assign(file, req, limit->dm_ops);
+	return req->flags & PRIVCMD_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(priv, req) :
+							  irqfd_assign(priv, req, limit->dm_ops);
 }
 
 /**
  * privcmd_irqfds_release() - End all that a file has.
- * @file: the file, which nobody uses any more.
+ * @priv: the file, which nobody uses any more.
  */
-void privcmd_irqfds_release(struct privcmd_file *file)
+void privcmd_irqfds_release(struct privcmd_file *priv)
 {
 	struct irqfd *irqfd, *next;
 
-	list_for_each_entry_safe(irqfd, next, &file->irqfds, list)
+	list_for_each_entry_safe(irqfd, next, &priv->irqfds, list)
 		irqfd_end(irqfd);
 }

@@ -15,12 +15,12 @@
 
 /**
  * privcmd_limit_open() - Give a new file all there is.
- * @file: the file, which nobody else can see yet.
+ * @priv: the file, which nobody else can see yet.
  */
-void privcmd_limit_open(struct privcmd_file *file)
+void privcmd_limit_open(struct privcmd_file *priv)
 {
-	seqlock_init(&file->limit_lock);
-	file->limit = (struct privcmd_limit) {
+	seqlock_init(&priv->limit_lock);
+	priv->limit = (struct privcmd_limit) {
 		.commands = U64_MAX,
 		.dm_ops = U64_MAX,
 		.resources = U32_MAX,
@@ -29,26 +29,26 @@ void privcmd_limit_open(struct privcmd_file *file)
 
 /**
  * privcmd_limit() - LIMIT: take commands, operations and resources away for good.
- * @file: the file; all its duplicates share what is left.
+ * @priv: the file; all its duplicates share what is left.
  * @arg: what stays.
  *
  * Requests that begin when this has returned find it.
  *
  * Return: 0; -EINVAL for unknown flags: nothing is taken away then.
  */
-long privcmd_limit(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_limit(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	const struct privcmd_limit *stays = &arg->limit;
 
 	if (stays->flags & ~PRIVCMD_LIMIT_READ_ONLY)
 		return -EINVAL;
 
-	write_seqlock(&file->limit_lock);
-	file->limit.commands &= stays->commands;
-	file->limit.dm_ops &= stays->dm_ops;
-	file->limit.resources &= stays->resources;
-	file->limit.flags |= stays->flags;
-	atomic_or(PRIVCMD_LIMITED, &file->domid);
-	write_sequnlock(&file->limit_lock);
+	write_seqlock(&priv->limit_lock);
+	priv->limit.commands &= stays->commands;
+	priv->limit.dm_ops &= stays->dm_ops;
+	priv->limit.resources &= stays->resources;
+	priv->limit.flags |= stays->flags;
+	atomic_or(PRIVCMD_LIMITED, &priv->domid);
+	write_sequnlock(&priv->limit_lock);
 	return 0;
 }

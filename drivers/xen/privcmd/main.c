@@ -20,33 +20,33 @@
 
 static int privcmd_open(struct inode *inode, struct file *file)
 {
-	struct privcmd_file *data;
+	struct privcmd_file *priv;
 	int err;
 
-	data = kzalloc_obj(*data, GFP_KERNEL);
-	if (!data)
+	priv = kzalloc_obj(*priv, GFP_KERNEL);
+	if (!priv)
 		return -ENOMEM;
 
-	err = privcmd_restrict_open(data);
+	err = privcmd_restrict_open(priv);
 	if (err) {
-		kfree(data);
+		kfree(priv);
 		return err;
 	}
 
-	privcmd_limit_open(data);
-	privcmd_eventfds_open(data);
-	file->private_data = data;
+	privcmd_limit_open(priv);
+	privcmd_eventfds_open(priv);
+	file->private_data = priv;
 	return 0;
 }
 
 static int privcmd_release(struct inode *inode, struct file *file)
 {
-	struct privcmd_file *data = file->private_data;
+	struct privcmd_file *priv = file->private_data;
 
-	privcmd_ioeventfds_release(data);
-	privcmd_irqfds_release(data);
-	privcmd_domain_unbind(data);
-	kfree(data);
+	privcmd_ioeventfds_release(priv);
+	privcmd_irqfds_release(priv);
+	privcmd_domain_unbind(priv);
+	kfree(priv);
 	return 0;
 }
 

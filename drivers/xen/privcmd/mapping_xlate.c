@@ -3,10 +3,10 @@
  * Mappings of an auto-translated caller (Arm, PVH), whose page tables the hypervisor
  * does not look into.
  *
- * A foreign frame needs a place in the caller's physical address space: that of an
- * unpopulated page, which has no memory behind it.  Xen puts the frame there, and
- * the page goes into the page tables.  Only pages all of whose places have a frame
- * do: the kernel itself would die of an access to a place without.
+ * A foreign frame needs a GFN, a number in the caller's physical address space: that of
+ * an unpopulated page, which has no memory behind it.  Xen puts the frame there, and
+ * the page goes into the page tables.  Only pages all of whose GFNs have a frame do:
+ * the kernel itself would die of an access to one without.
  */
 
 #include <linux/errno.h>
@@ -49,17 +49,17 @@ static struct privcmd_file *file_of(const struct vm_area_struct *vma)
 }
 
 /**
- * privcmd_xlate_place() - The number of a place, in the caller's own numbers.
+ * privcmd_xlate_gfn() - The GFN of a frame of unpopulated pages.
  * @pages: unpopulated pages.
- * @i: the place, counted in the hypervisor's frames.
+ * @i: the frame's index; Xen's frames are smaller than the pages of some kernels.
  */
-xen_pfn_t privcmd_xlate_place(struct page **pages, unsigned int i)
+xen_pfn_t privcmd_xlate_gfn(struct page **pages, unsigned int i)
 {
 	return page_to_xen_pfn(pages[i / XEN_PFN_PER_PAGE]) + i % XEN_PFN_PER_PAGE;
 }
 
-/* Whether all the places are empty now. */
-static bool empty_places(struct page **pages, unsigned int first, unsigned int nr)
+/* Whether all the GFNs are empty now. */
+static bool remove_from_physmap(struct page **pages, unsigned int first, unsigned int nr)
 {
 	struct xen_remove_from_physmap removals[BATCH];
 	struct multicall_entry calls[BATCH];
@@ -69,7 +69,7 @@ static bool empty_places(struct page **pages, unsigned int first, unsigned int n
 
 	for (i = 0; i < nr; i++) {
 		removals[i].domid = DOMID_SELF;
-		removals[i].gpfn = privcmd_xlate_place(pages, first + i);
+		removals[i].gpfn = privcmd_xlate_gfn(pages, first + i);
 		calls[i].op = __HYPERVISOR_memory_op;
 		calls[i].result = -EINVAL;
 		calls[i].args[0] = XENMEM_remove_from_physmap;
@@ -89,27 +89,27 @@ static bool empty_places(struct page **pages, unsigned int first, unsigned int n
 }
 
 /**
- * privcmd_xlate_empty() - Take what there is out of the places of pages.
+ * privcmd_xlate_empty() - Take the frames out of the GFNs of pages.
  * @pages: unpopulated pages.
  * @nr: number of pages.
  *
- * Return: whether the places are empty now.
+ * Return: whether the GFNs are empty now.
  */
 bool privcmd_xlate_empty(struct page **pages, unsigned int nr)
 {
-	unsigned int i, n, nr_places = nr * XEN_PFN_PER_PAGE;
+	unsigned int i, n, nr_gfns = nr * XEN_PFN_PER_PAGE;
 	bool empty = true;
 
-	for (i = 0; i < nr_places; i += n) {
-		n = min_t(unsigned int, BATCH, nr_places - i);
-		empty &= empty_places(pages, i, n);
+	for (i = 0; i < nr_gfns; i += n) {
+		n = min_t(unsigned int, BATCH, nr_gfns - i);
+		empty &= remove_from_physmap(pages, i, n);
 	}
 
 	return empty;
 }
 
 /* A page that still shows a foreign frame must never be used again. */
-static void free_pages_of(struct privcmd_file *file, struct page **pages, unsigned int nr,
+static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsigned int nr,
 			  bool empty)
 {
 	if (empty)
@@ -118,22 +118,22 @@ static void free_pages_of(struct privcmd_file *file, struct page **pages, unsign
 		pr_warn_once("xen-privcmd: Xen keeps frames that were to be unmapped\n");
 
 	memset(pages, 0, nr * sizeof(*pages));
-	atomic_long_sub(nr, &file->nr_unpopulated);
+	atomic_long_sub(nr, &priv->nr_unpopulated);
 }
 
 /* A mapping bounds what it takes, and a module parameter what all of a file's take. */
-static int alloc_pages_for(struct privcmd_file *file, struct page **pages, unsigned int nr)
+static int alloc_pages_for(struct privcmd_file *priv, struct page **pages, unsigned int nr)
 {
-	long in_use = atomic_long_add_return(nr, &file->nr_unpopulated);
+	long in_use = atomic_long_add_return(nr, &priv->nr_unpopulated);
 	int err = -ENOMEM;
 
-	if (!privcmd_restricted(file) || in_use <= READ_ONCE(max_unpopulated_pages))
+	if (!privcmd_restricted(priv) || in_use <= READ_ONCE(max_unpopulated_pages))
 		err = xen_alloc_unpopulated_pages(nr, pages);
 	if (!err)
 		return 0;
 
 	memset(pages, 0, nr * sizeof(*pages));
-	atomic_long_sub(nr, &file->nr_unpopulated);
+	atomic_long_sub(nr, &priv->nr_unpopulated);
 	return -ENOMEM;
 }
 
@@ -194,7 +194,7 @@ unsigned int privcmd_xlate_part(const struct vm_area_struct *vma, unsigned long 
 }
 
 /**
- * privcmd_xlate_get() - Give pages of a mapping places for frames.
+ * privcmd_xlate_get() - Give a mapping unpopulated pages for frames.
  * @vma: the mapping.
  * @addr: the first page.
  * @nr: number of pages, as privcmd_xlate_part() told.
@@ -241,7 +241,7 @@ void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned
 }
 
 /**
- * privcmd_xlate_show() - Enter pages, all of whose places have a frame.
+ * privcmd_xlate_insert() - Enter pages, all of whose GFNs have a frame.
  * @vma: the mapping.
  * @addr: the first page.
  * @pages: the unpopulated pages.
@@ -250,8 +250,8 @@ void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned
  * Context: The caller holds the mmap lock for writing.
  * Return: 0 or a negative errno.
  */
-int privcmd_xlate_show(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
-		       unsigned int nr)
+int privcmd_xlate_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
+			 unsigned int nr)
 {
 	struct privcmd_mapping *mapping = vma->vm_private_data;
 	pgprot_t prot = vma->vm_page_prot;
@@ -283,12 +283,12 @@ static void release_pages_of(struct vm_area_struct *vma, struct page **pages, un
 }
 
 /**
- * privcmd_xlate_remove() - Give back the places of pages that are not shown.
+ * privcmd_xlate_remove() - Give back the unpopulated pages of a range.
  * @vma: the mapping.
  * @addr: the first page.
  * @end: the end of the last one.
  *
- * Pages of the range that have no place are left out.
+ * No page of the range is in the page tables.
  *
  * Context: The caller holds the mmap lock for writing.
  */
@@ -310,7 +310,7 @@ void privcmd_xlate_remove(struct vm_area_struct *vma, unsigned long addr, unsign
 }
 
 /**
- * privcmd_xlate_release() - Give back all places of a mapping.
+ * privcmd_xlate_release() - Give back all unpopulated pages of a mapping.
  * @vma: the mapping, whose page table entries are gone.
  * @mapping: its owner.
  */

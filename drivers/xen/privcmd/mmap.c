@@ -167,21 +167,21 @@ static long map_runs(const struct privcmd_mmap *mmap, bool read_only)
  * or the hypervisor's error for the first frame that it refused: nothing is mapped
  * then.
  */
-long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_mmap_entries(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	return privcmd_mmap_available() ?: map_runs(&arg->mmap, false);
 }
 
 /**
  * privcmd_mmap_entries_limited() - MMAP, on a file with limits.
- * @file: the file.
+ * @priv: the file.
  * @arg: the domain, which has been checked, and the runs.
  * @limit: what the file has left.
  *
  * Return: as privcmd_mmap_entries(); -EPERM if the file maps for reading only and the
  * mapping can be written.
  */
-long privcmd_mmap_entries_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmap_entries_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 				  const struct privcmd_limit *limit)
 {
 	return map_runs(&arg->mmap, limit->flags & PRIVCMD_LIMIT_READ_ONLY);

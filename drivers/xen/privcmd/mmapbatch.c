@@ -236,25 +236,25 @@ static long map_batch_v1(const struct privcmd_mmapbatch *v1, bool read_only)
 
 /**
  * privcmd_mmapbatch() - MMAPBATCH: single frames; errors in their numbers.
- * @file: the file.
- * @arg: the domain, which has been checked, the place and the frames.
+ * @priv: the file.
+ * @arg: the domain, which has been checked, the address and the frames.
  *
  * Return: as privcmd_mmapbatch_v2().
  */
-long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_mmapbatch(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	return map_batch_v1(&arg->mmapbatch, false);
 }
 
 /**
  * privcmd_mmapbatch_limited() - MMAPBATCH, on a file with limits.
- * @file: the file.
- * @arg: the domain, which has been checked, the place and the frames.
+ * @priv: the file.
+ * @arg: the domain, which has been checked, the address and the frames.
  * @limit: what the file has left.
  *
  * Return: as privcmd_mmapbatch_v2_limited().
  */
-long privcmd_mmapbatch_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmapbatch_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			       const struct privcmd_limit *limit)
 {
 	return map_batch_v1(&arg->mmapbatch, limit->flags & PRIVCMD_LIMIT_READ_ONLY);
@@ -263,28 +263,28 @@ long privcmd_mmapbatch_limited(struct privcmd_file *file, union privcmd_arg *arg
 /**
  * privcmd_mmapbatch_v2() - MMAPBATCH_V2: single frames, each with its error.
  * @file: the file.
- * @arg: the domain, which has been checked, the place, the frames and errors.
+ * @arg: the domain, which has been checked, the address, the frames and errors.
  *
  * Return: 0, also if frames could not be mapped, which their errors tell;
  * -ENOENT if one was paged out; -EINVAL if the frames do not fill an empty
  * mapping, or a hole of a used one; -EBUSY; -EFAULT; -ENOMEM; -EINTR.  Of these
  * others nothing is mapped.
  */
-long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_mmapbatch_v2(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	return map_batch(&arg->mmapbatch_v2, NULL, false);
 }
 
 /**
  * privcmd_mmapbatch_v2_limited() - MMAPBATCH_V2, on a file with limits.
- * @file: the file.
- * @arg: the domain, which has been checked, the place, the frames and errors.
+ * @priv: the file.
+ * @arg: the domain, which has been checked, the address, the frames and errors.
  * @limit: what the file has left.
  *
  * Return: as privcmd_mmapbatch_v2(); -EPERM if the file maps for reading only and the
  * mapping can be written.
  */
-long privcmd_mmapbatch_v2_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmapbatch_v2_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 				  const struct privcmd_limit *limit)
 {
 	return map_batch(&arg->mmapbatch_v2, NULL, limit->flags & PRIVCMD_LIMIT_READ_ONLY);

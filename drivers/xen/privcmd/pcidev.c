@@ -35,12 +35,12 @@ int privcmd_pcidev_available(void)
 
 /**
  * privcmd_pcidev_get_gsi() - PCIDEV_GET_GSI: which GSI does a PCI device have?
- * @file: the file, which is not restricted: devices belong to no domain here.
+ * @priv: the file, which is not restricted: devices belong to no domain here.
  * @arg: the device; gets the GSI.
  *
  * Return: 0; or the error of the PCI backend, which knows the devices.
  */
-long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_pcidev_get_gsi(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	struct privcmd_pcidev_get_gsi *query = &arg->pcidev_get_gsi;
 	int gsi = xen_acpi_get_gsi_from_sbdf(query->sbdf);

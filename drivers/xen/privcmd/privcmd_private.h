@@ -112,7 +112,7 @@ struct privcmd_ioreq_server {
  * @busy: a request that takes several steps is filling the mapping.
  * @server: the ioreq server whose frames are mapped from the start on; without
  *	frames if there is none.
- * @chunks: the unpopulated pages of an auto-translated caller, by their place in
+ * @chunks: the unpopulated pages of an auto-translated caller, by their index in
  *	the mapping: arrays of them, in which NULL stands where there is none.
  * @unmapper: has a large mapping of a PV caller end faster, or NULL.
  */
@@ -184,70 +184,70 @@ struct privcmd_pv_frames {
 
 /**
  * privcmd_domid() - Which domain may requests of the file name?
- * @file: the file.
+ * @priv: the file.
  *
  * Return: the domain, also if it is gone; DOMID_INVALID if any.
  */
-static inline domid_t privcmd_domid(const struct privcmd_file *file)
+static inline domid_t privcmd_domid(const struct privcmd_file *priv)
 {
-	return atomic_read(&file->domid);
+	return atomic_read(&priv->domid);
 }
 
 /**
  * privcmd_restricted() - Is the file restricted to a domain?
- * @file: the file.
+ * @priv: the file.
  */
-static inline bool privcmd_restricted(const struct privcmd_file *file)
+static inline bool privcmd_restricted(const struct privcmd_file *priv)
 {
-	return privcmd_domid(file) != DOMID_INVALID;
+	return privcmd_domid(priv) != DOMID_INVALID;
 }
 
 /**
  * privcmd_plain() - Is the file neither restricted nor limited?
- * @file: the file.
+ * @priv: the file.
  */
-static inline bool privcmd_plain(const struct privcmd_file *file)
+static inline bool privcmd_plain(const struct privcmd_file *priv)
 {
-	return atomic_read(&file->domid) == DOMID_INVALID;
+	return atomic_read(&priv->domid) == DOMID_INVALID;
 }
 
 /**
  * privcmd_gone() - Is the domain gone that the file is bound to?
- * @file: the file.
+ * @priv: the file.
  */
-static inline bool privcmd_gone(const struct privcmd_file *file)
+static inline bool privcmd_gone(const struct privcmd_file *priv)
 {
-	return atomic_read(&file->domid) & PRIVCMD_GONE;
+	return atomic_read(&priv->domid) & PRIVCMD_GONE;
 }
 
 /**
  * privcmd_may_target() - May a request of the file name this domain?
- * @file: the file.
+ * @priv: the file.
  * @domid: the domain.
  * @flags: of the file, what need not be asked about.
  *
  * Return: whether it may; false, too, if there is more to ask.
  */
-static inline bool privcmd_may_target(const struct privcmd_file *file, domid_t domid, int flags)
+static inline bool privcmd_may_target(const struct privcmd_file *priv, domid_t domid, int flags)
 {
-	int allowed = atomic_read(&file->domid) & ~flags;
+	int allowed = atomic_read(&priv->domid) & ~flags;
 
 	return allowed == DOMID_INVALID || allowed == domid;
 }
 
 /**
  * privcmd_limit_get() - What does a file have left?
- * @file: the file.
+ * @priv: the file.
  * @limit: gets the answer, in which each LIMIT counts whole or not at all.
  */
-static inline void privcmd_limit_get(const struct privcmd_file *file, struct privcmd_limit *limit)
+static inline void privcmd_limit_get(const struct privcmd_file *priv, struct privcmd_limit *limit)
 {
 	unsigned int seq;
 
 	do {
-		seq = read_seqbegin(&file->limit_lock);
-		*limit = file->limit;
-	} while (read_seqretry(&file->limit_lock, seq));
+		seq = read_seqbegin(&priv->limit_lock);
+		*limit = priv->limit;
+	} while (read_seqretry(&priv->limit_lock, seq));
 }
 
 /**
@@ -318,10 +318,10 @@ long privcmd_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long privcmd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* domain.c */
-int privcmd_domain_bind(struct privcmd_file *file, domid_t domid, bool kept);
-void privcmd_domain_unbind(struct privcmd_file *file);
+int privcmd_domain_bind(struct privcmd_file *priv, domid_t domid, bool kept);
+void privcmd_domain_unbind(struct privcmd_file *priv);
 void privcmd_domain_ask(domid_t domid);
-bool privcmd_domain_is_held(const struct privcmd_file *file);
+bool privcmd_domain_is_held(const struct privcmd_file *priv);
 void privcmd_domain_exit(void);
 
 /* dying.c */
@@ -336,67 +336,67 @@ void privcmd_show_fdinfo(struct seq_file *m, struct file *file);
 /* restrict.c */
 int privcmd_restrict_init(void);
 void privcmd_restrict_exit(void);
-int privcmd_restrict_open(struct privcmd_file *file);
-int privcmd_refusal(struct privcmd_file *file, domid_t domid);
-long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg);
+int privcmd_restrict_open(struct privcmd_file *priv);
+int privcmd_refusal(struct privcmd_file *priv, domid_t domid);
+long privcmd_restrict(struct privcmd_file *priv, union privcmd_arg *arg);
 
 /* limit.c */
-void privcmd_limit_open(struct privcmd_file *file);
-long privcmd_limit(struct privcmd_file *file, union privcmd_arg *arg);
+void privcmd_limit_open(struct privcmd_file *priv);
+long privcmd_limit(struct privcmd_file *priv, union privcmd_arg *arg);
 
 /* hypercall.c */
-long privcmd_hypercall(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_hypercall(struct privcmd_file *priv, union privcmd_arg *arg);
 
 /* dm_op.c */
 int privcmd_dm_op_check(const union privcmd_arg *arg);
-long privcmd_dm_op(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_dm_op_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_dm_op(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_dm_op_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			   const struct privcmd_limit *limit);
-long privcmd_dm_nr_vcpus(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_dm_nr_vcpus(struct privcmd_file *priv, union privcmd_arg *arg);
 
 /* mmap.c */
 int privcmd_mmap_available(void);
-long privcmd_mmap_entries(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_mmap_entries_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmap_entries(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_mmap_entries_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 				  const struct privcmd_limit *limit);
 
 /* mmapbatch.c */
 int privcmd_mmapbatch_check(const union privcmd_arg *arg);
 int privcmd_mmapbatch_v2_check(const union privcmd_arg *arg);
-long privcmd_mmapbatch(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_mmapbatch_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmapbatch(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_mmapbatch_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			       const struct privcmd_limit *limit);
-long privcmd_mmapbatch_v2(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_mmapbatch_v2_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmapbatch_v2(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_mmapbatch_v2_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 				  const struct privcmd_limit *limit);
 
 /* resource.c */
 int privcmd_acquire_resource(struct xen_mem_acquire_resource *resource);
-long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_mmap_resource_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmap_resource(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_mmap_resource_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 				   const struct privcmd_limit *limit);
 
 #ifdef CONFIG_XEN_PRIVCMD_EVENTFD
-static inline void privcmd_eventfds_open(struct privcmd_file *file)
+static inline void privcmd_eventfds_open(struct privcmd_file *priv)
 {
-	mutex_init(&file->eventfds_lock);
-	INIT_LIST_HEAD(&file->irqfds);
-	INIT_LIST_HEAD(&file->readers);
+	mutex_init(&priv->eventfds_lock);
+	INIT_LIST_HEAD(&priv->irqfds);
+	INIT_LIST_HEAD(&priv->readers);
 }
 
 /* irqfd.c */
 int privcmd_irqfd_check(const union privcmd_arg *arg);
-long privcmd_irqfd(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_irqfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_irqfd(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_irqfd_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			   const struct privcmd_limit *limit);
-void privcmd_irqfds_release(struct privcmd_file *file);
+void privcmd_irqfds_release(struct privcmd_file *priv);
 
 /* ioeventfd.c */
 int privcmd_ioeventfd_check(const union privcmd_arg *arg);
-long privcmd_ioeventfd(struct privcmd_file *file, union privcmd_arg *arg);
-long privcmd_ioeventfd_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_ioeventfd(struct privcmd_file *priv, union privcmd_arg *arg);
+long privcmd_ioeventfd_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			       const struct privcmd_limit *limit);
-void privcmd_ioeventfds_release(struct privcmd_file *file);
+void privcmd_ioeventfds_release(struct privcmd_file *priv);
 
 /* ioreq.c */
 struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *server,
@@ -404,14 +404,14 @@ struct privcmd_ioreqs *privcmd_ioreqs_map(const struct privcmd_ioreq_server *ser
 void privcmd_ioreqs_unmap(struct privcmd_ioreqs *ioreqs);
 struct ioreq *privcmd_ioreqs_slot(const struct privcmd_ioreqs *ioreqs, unsigned int vcpu);
 #else
-static inline void privcmd_eventfds_open(struct privcmd_file *file) {}
-static inline void privcmd_irqfds_release(struct privcmd_file *file) {}
-static inline void privcmd_ioeventfds_release(struct privcmd_file *file) {}
+static inline void privcmd_eventfds_open(struct privcmd_file *priv) {}
+static inline void privcmd_irqfds_release(struct privcmd_file *priv) {}
+static inline void privcmd_ioeventfds_release(struct privcmd_file *priv) {}
 #endif
 
 /* pcidev.c */
 int privcmd_pcidev_available(void);
-long privcmd_pcidev_get_gsi(struct privcmd_file *file, union privcmd_arg *arg);
+long privcmd_pcidev_get_gsi(struct privcmd_file *priv, union privcmd_arg *arg);
 
 /* frames.c */
 int privcmd_insert(struct privcmd_insert *req);
@@ -461,14 +461,14 @@ static inline void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapp
 #endif
 
 /* mapping_xlate.c */
-xen_pfn_t privcmd_xlate_place(struct page **pages, unsigned int i);
+xen_pfn_t privcmd_xlate_gfn(struct page **pages, unsigned int i);
 bool privcmd_xlate_empty(struct page **pages, unsigned int nr);
 unsigned int privcmd_xlate_part(const struct vm_area_struct *vma, unsigned long addr,
 				unsigned long nr);
 struct page **privcmd_xlate_get(struct vm_area_struct *vma, unsigned long addr, unsigned int nr);
 void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned int nr);
-int privcmd_xlate_show(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
-		       unsigned int nr);
+int privcmd_xlate_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
+			 unsigned int nr);
 void privcmd_xlate_remove(struct vm_area_struct *vma, unsigned long addr, unsigned long end);
 void privcmd_xlate_release(struct vm_area_struct *vma, struct privcmd_mapping *mapping);
 

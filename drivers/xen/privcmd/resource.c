@@ -143,7 +143,7 @@ static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
 /**
  * privcmd_mmap_resource() - MMAP_RESOURCE: map a resource, or ask for its size.
  * @file: the file.
- * @arg: the domain, which has been checked, the resource and the place; gets
+ * @arg: the domain, which has been checked, the resource and the address; gets
  *	the size.
  *
  * Return: PRIVCMD_DONE if it was mapped, 0 if the size was asked for;
@@ -151,22 +151,22 @@ static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
  * not lie in a mapping, or something is mapped there; -EBUSY; -ENOMEM; -EINTR; or
  * the hypervisor's error.  Nothing is mapped then.
  */
-long privcmd_mmap_resource(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_mmap_resource(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	return map_resource(&arg->mmap_resource, false);
 }
 
 /**
  * privcmd_mmap_resource_limited() - MMAP_RESOURCE, on a file with limits.
- * @file: the file.
- * @arg: the domain, which has been checked, the resource and the place; gets
+ * @priv: the file.
+ * @arg: the domain, which has been checked, the resource and the address; gets
  *	the size.
  * @limit: what the file has left.
  *
  * Return: as privcmd_mmap_resource(); -EPERM if resources of that type are gone, or if
  * the file maps for reading only and the mapping can be written.
  */
-long privcmd_mmap_resource_limited(struct privcmd_file *file, union privcmd_arg *arg,
+long privcmd_mmap_resource_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 				   const struct privcmd_limit *limit)
 {
 	if (!privcmd_resource_stays(limit, arg->mmap_resource.type))

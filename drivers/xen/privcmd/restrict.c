@@ -104,67 +104,67 @@ void privcmd_restrict_exit(void)
 }
 
 /* Xen itself keeps the target of a stub domain, as long as that lives. */
-static int bind_target(struct privcmd_file *file, domid_t target)
+static int bind_target(struct privcmd_file *priv, domid_t target)
 {
-	return privcmd_domain_bind(file, target, true);
+	return privcmd_domain_bind(priv, target, true);
 }
 
 /**
  * privcmd_restrict_open() - Give a new file the restriction it starts with.
- * @file: the file, which nobody else can see yet.
+ * @priv: the file, which nobody else can see yet.
  *
  * The misc devices' lock is held over open(): it must not wait for XenStore.
  *
  * Return: 0 or -ENOMEM.
  */
-int privcmd_restrict_open(struct privcmd_file *file)
+int privcmd_restrict_open(struct privcmd_file *priv)
 {
 	int domid = READ_ONCE(initial_domid);
 
-	init_waitqueue_head(&file->wait);
-	atomic_set(&file->domid, domid < 0 ? PRIVCMD_PENDING | DOMID_IDLE : DOMID_INVALID);
+	init_waitqueue_head(&priv->wait);
+	atomic_set(&priv->domid, domid < 0 ? PRIVCMD_PENDING | DOMID_IDLE : DOMID_INVALID);
 	if (domid < 0 || domid == DOMID_INVALID)
 		return 0;
 
-	return bind_target(file, domid);
+	return bind_target(priv, domid);
 }
 
 /* Waits for XenStore, if it is that which a file's restriction waits for. */
-static int settle(struct privcmd_file *file)
+static int settle(struct privcmd_file *priv)
 {
-	if (!(atomic_read(&file->domid) & PRIVCMD_PENDING))
+	if (!(atomic_read(&priv->domid) & PRIVCMD_PENDING))
 		return 0;
 	if (wait_event_killable(initial_domid_known, READ_ONCE(initial_domid) >= 0))
 		return -EINTR;
 
 	/* Another thread may have been first. */
-	return bind_target(file, READ_ONCE(initial_domid));
+	return bind_target(priv, READ_ONCE(initial_domid));
 }
 
 /**
  * privcmd_refusal() - Why may a request of the file not name this domain?
- * @file: the file.
+ * @priv: the file.
  * @domid: the domain.
  *
  * Context: Sleeps in a domU until XenStore is up, unless it is killed.
  * Return: -EPERM; -ESRCH if it is the file's domain, and gone; -EINTR; -ENOMEM; 0 if it
  * may, as XenStore says now.
  */
-int privcmd_refusal(struct privcmd_file *file, domid_t domid)
+int privcmd_refusal(struct privcmd_file *priv, domid_t domid)
 {
-	int err = settle(file);
+	int err = settle(priv);
 
 	if (err)
 		return err;
-	if (privcmd_restricted(file) && privcmd_domid(file) != domid)
+	if (privcmd_restricted(priv) && privcmd_domid(priv) != domid)
 		return -EPERM;
 
-	return privcmd_gone(file) ? -ESRCH : 0;
+	return privcmd_gone(priv) ? -ESRCH : 0;
 }
 
 /**
  * privcmd_restrict() - RESTRICT: tie the file to one domain for good.
- * @file: the file; all its duplicates share the restriction.
+ * @priv: the file; all its duplicates share the restriction.
  * @arg: the domain.
  *
  * DOMID_IDLE has no resources: a file that is tied to it reaches nobody.  A file that
@@ -176,7 +176,7 @@ int privcmd_refusal(struct privcmd_file *file, domid_t domid)
  * is tied to another one, or if the domain is a reserved one; -EBUSY if Xen cannot hold
  * the domain, as the guest has given back what it would be held by; -ENOMEM; -EINTR.
  */
-long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
+long privcmd_restrict(struct privcmd_file *priv, union privcmd_arg *arg)
 {
 	domid_t domid = arg->restrict_to;
 	int err;
@@ -184,9 +184,9 @@ long privcmd_restrict(struct privcmd_file *file, union privcmd_arg *arg)
 	if (domid >= DOMID_FIRST_RESERVED && domid != DOMID_IDLE)
 		return -EINVAL;
 
-	err = settle(file);
+	err = settle(priv);
 	if (err)
 		return err;
 
-	return privcmd_domain_bind(file, domid, false);
+	return privcmd_domain_bind(priv, domid, false);
 }

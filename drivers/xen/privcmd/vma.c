@@ -19,7 +19,7 @@
 #include "privcmd_private.h"
 
 /*
- * The place in the file of every mapping.  It means nothing for this device;
+ * The offset in the file of every mapping.  It means nothing for this device;
  * that no mmap() may ask for it tells the kernel's search for a new address
  * that it is for mremap().
  */
@@ -99,11 +99,11 @@ int privcmd_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /**
- * privcmd_get_unmapped_area() - Find the place for a new mapping.
+ * privcmd_get_unmapped_area() - Find the address of a new mapping.
  * @file: the file.
  * @addr: where the caller would like it.
  * @len: its length in bytes.
- * @pgoff: its place in the file, in pages.
+ * @pgoff: its offset in the file, in pages.
  * @flags: as for mmap().
  *
  * This is where mremap() can be refused before it touches the page tables, which
