@@ -28,7 +28,7 @@ modules: kdir
 	@$(MAKE) --no-print-directory -C $(KDIR) M=$(BUILD) \
 		CONFIG_XEN_DM_OP=m CONFIG_XEN_PRIVCMD=m modules
 	@cd $(BUILD) && cp -p $(MODULES) .
-	@sh tools/testing/xenlab/check-symvers $(KDIR) $(BUILD)/Module.symvers
+	@sh compat/check-symvers $(KDIR) $(BUILD)/Module.symvers
 
 .PHONY: kdir
 kdir:
@@ -38,8 +38,7 @@ kdir:
 
 # What the Debian packages are made of; again in a copy.  They take no compiler, as
 # DKMS compiles where they are installed: -d, or build-essential would be asked for.
-PACKAGE_SOURCES := COPYING Documentation Kbuild compat debian drivers include samples \
-		   tools/testing/xenlab/check-symvers
+PACKAGE_SOURCES := COPYING Documentation Kbuild compat debian drivers include samples
 
 .PHONY: deb
 deb:

@@ -92,7 +92,7 @@ def external(
     host.command(
         "comparing checksums",
         [
-            *("sh", str(Path(__file__).resolve().parent / "check-symvers")),
+            *("sh", str(host.REPO / "compat/check-symvers")),
             *(str(headers), str(directory / "Module.symvers")),
         ],
     )

@@ -37,7 +37,6 @@ SOURCES = (
     "include",
     build.EMULATOR,
     "tools/testing/selftests/xen/test_modules",
-    "tools/testing/xenlab/check-symvers",
 )
 
 # In dom0: one directory of modules for each driver, and the emulator as it is.
