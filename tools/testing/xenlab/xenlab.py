@@ -15,24 +15,25 @@ from typing import NoReturn
 # Compiled Python belongs below build/ like all that is made.
 sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 
-import arch
-import build
-import cpio
-import cross
-import differential
-import edit
-import fetch
-import host
-import image as images
-import ktap
-import machine
-import packages
-import programs
-import ran
-import stock
-import suite
-import versions
-from failure import MEANING, Failure, Status
+from campaigns import differential, suite
+from lab import (
+    arch,
+    build,
+    cpio,
+    cross,
+    edit,
+    fetch,
+    host,
+    image as images,
+    ktap,
+    machine,
+    packages,
+    programs,
+    ran,
+    stock,
+    versions,
+)
+from lab.failure import MEANING, Failure, Status
 
 # Architectures.
 BOTH = "both"
@@ -157,7 +158,7 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _debug(args: argparse.Namespace) -> int:
-    import debug  # only this command needs it
+    from campaigns import debug  # only this command needs it
 
     choice = debug.Choice(args.seconds, args.threads, args.seed)
     machines = debug.machines(_each_arch(args))
@@ -165,7 +166,7 @@ def _debug(args: argparse.Namespace) -> int:
 
 
 def _selinux(args: argparse.Namespace) -> int:
-    import selinux  # only this command needs it
+    from campaigns import selinux  # only this command needs it
 
     return _close(*selinux.run(_options(args)))
 
@@ -205,19 +206,19 @@ def _differential(args: argparse.Namespace) -> int:
 
 
 def _toolstack(args: argparse.Namespace) -> int:
-    import toolstack  # only this command needs it
+    from campaigns import toolstack  # only this command needs it
 
     return _close(*toolstack.run(_options(args), args.part))
 
 
 def _qemu(args: argparse.Namespace) -> int:
-    import qemu  # only this command needs it
+    from campaigns import qemu  # only this command needs it
 
     return _close(*qemu.run(_each_driver(args), args.part))
 
 
 def _bench(args: argparse.Namespace) -> int:
-    import bench  # only this command needs it
+    from campaigns import bench  # only this command needs it
 
     options = machine.Options(
         arch=arch.ALL[args.arch], timeout=args.timeout, xen=args.xen, pvh=args.pvh
@@ -230,7 +231,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _deb(args: argparse.Namespace) -> int:
-    import deb  # only this command needs it
+    from campaigns import deb  # only this command needs it
 
     return _close(*deb.run(args.timeout))
 
@@ -263,7 +264,7 @@ def _path(args: argparse.Namespace) -> int:
 
 
 def _mutants(args: argparse.Namespace) -> int:
-    import mutants  # only this command needs it
+    from campaigns import mutants  # only this command needs it
 
     total = ktap.Counts()
     failures: list[Failure] = []
@@ -275,7 +276,7 @@ def _mutants(args: argparse.Namespace) -> int:
 
 
 def _matrix(args: argparse.Namespace) -> int:
-    import matrix  # only this command needs it
+    from campaigns import matrix  # only this command needs it
 
     options = machine.Options(timeout=args.timeout)
     with ran.collected("matrix"):
@@ -292,7 +293,7 @@ def _write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
 
 
 def _kselftest_install(args: argparse.Namespace) -> int:
-    import kselftest  # only this command needs it
+    from campaigns import kselftest  # only this command needs it
 
     target = Path(args.directory).resolve()
     kselftest.install(machine.Options(xen=args.xen), target)
@@ -301,7 +302,7 @@ def _kselftest_install(args: argparse.Namespace) -> int:
 
 
 def _overlay(args: argparse.Namespace) -> int:
-    import overlay  # only this command needs it
+    from campaigns import overlay  # only this command needs it
 
     tree = overlay.make(Path(args.source).resolve())
     name = f"overlay-{edit.version(tree)}"
@@ -309,10 +310,10 @@ def _overlay(args: argparse.Namespace) -> int:
 
 
 def _upstream_patch(args: argparse.Namespace) -> int:
-    import upstream  # only this command needs it
+    from campaigns import upstream  # only this command needs it
 
     if args.qemu:
-        import upstream_qemu
+        from campaigns import upstream_qemu
 
         tree = upstream_qemu.make(Path(args.qemu).resolve())
         name = f"upstream-qemu-{tree.read('VERSION').strip()}"
@@ -326,7 +327,7 @@ def _upstream_patch(args: argparse.Namespace) -> int:
 
 
 def _series(args: argparse.Namespace) -> int:
-    import series  # only this command needs it
+    from campaigns import series  # only this command needs it
 
     given = [Path(name).resolve() if name else None for name in (args.xen, args.qemu)]
     for line in series.make(Path(args.kernel).resolve(), *given):
@@ -335,14 +336,14 @@ def _series(args: argparse.Namespace) -> int:
 
 
 def _series_check(args: argparse.Namespace) -> int:
-    import series_check  # only this command needs it
+    from campaigns import series_check  # only this command needs it
 
     options = machine.Options(timeout=args.timeout)
     return _close(*series_check.run(options, args.name, args.coarse))
 
 
 def _overlay_check(args: argparse.Namespace) -> int:
-    import overlay_check  # only this command needs it
+    from campaigns import overlay_check  # only this command needs it
 
     for given, known in (
         (args.version, tuple(overlay_check.VERSIONS)),
@@ -354,32 +355,32 @@ def _overlay_check(args: argparse.Namespace) -> int:
 
 
 def _overlay_test(args: argparse.Namespace) -> int:
-    import overlay_test  # only this command needs it
+    from campaigns import overlay_test  # only this command needs it
 
     return _close(*overlay_test.run(machine.Options(timeout=args.timeout), args.program))
 
 
 def _upstream_check(args: argparse.Namespace) -> int:
-    import upstream_check  # only this command needs it
+    from campaigns import upstream_check  # only this command needs it
 
     return _close(*upstream_check.run(machine.Options(timeout=args.timeout)))
 
 
 def _selfcheck(args: argparse.Namespace) -> int:
-    import selfcheck  # only this command needs it
+    from campaigns import selfcheck  # only this command needs it
 
     del args
     return _close(selfcheck.run(), [])
 
 
 def _check(args: argparse.Namespace) -> int:
-    import check  # only this command needs it
+    from campaigns import check  # only this command needs it
 
     return _close(check.run(args.check, args.lanes or check.default_lanes()), [])
 
 
 def _everything(args: argparse.Namespace) -> int:
-    import everything  # only this command needs it
+    from campaigns import everything  # only this command needs it
 
     if args.old:
         everything.show()

@@ -24,49 +24,53 @@ from unittest import mock
 
 sys.dont_write_bytecode = True
 
-import arch
-import bench
-import build
-import check
-import commands
-import console
-import cpio
-import cross
-import debug
-import differential
-import edit
-import everything
-import fetch
-import host
-import hypervisor
-import image
-import kernel
-import kmod
-import ktap
-import machine
-import matrix
-import mutants
-import overlay
-import overlay_test
-import packages
-import programs
-import qemu
-import ran
-import records
-import selfcheck
-import selinux
-import series
-import series_check
-import skips
-import stock
-import suite
-import toolstack
-import upstream
-import upstream_check
-import upstream_qemu
-import versions
 import xenlab
-from failure import Failure, Status
+from campaigns import (
+    bench,
+    check,
+    commands,
+    debug,
+    differential,
+    everything,
+    matrix,
+    mutants,
+    overlay,
+    overlay_test,
+    qemu,
+    records,
+    selfcheck,
+    selinux,
+    series,
+    series_check,
+    suite,
+    toolstack,
+    upstream,
+    upstream_check,
+    upstream_qemu,
+)
+from lab import (
+    arch,
+    build,
+    console,
+    cpio,
+    cross,
+    edit,
+    fetch,
+    host,
+    hypervisor,
+    image,
+    kernel,
+    kmod,
+    ktap,
+    machine,
+    packages,
+    programs,
+    ran,
+    skips,
+    stock,
+    versions,
+)
+from lab.failure import Failure, Status
 
 SPLATS = """\
 [    1.0] WARNING: CPU: 0 PID: 1 at mm/page_alloc.c:5534 __alloc_pages+0x23b/0x330
@@ -1938,7 +1942,7 @@ class InstallTest(unittest.TestCase):
 
     def test_nothing_is_ever_removed(self) -> None:
         done = mock.Mock(returncode=0)
-        with mock.patch("packages.subprocess.run", return_value=done) as run:
+        with mock.patch("lab.packages.subprocess.run", return_value=done) as run:
             packages._install(["make"])
         (update,), (install,) = (call.args for call in run.call_args_list)
         self.assertEqual(update[-1], "update")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is done with the lab: one module for each command, and what they share."""

@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What calls cost, counted in instructions: our driver beside the stock one."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from campaigns import suite
+from lab import build, cpio, fetch, host, image as images, machine, stock, versions
+from lab.failure import Failure, Status
+
+PROGRAM = "/opt/xen-selftests/bench"
+EVENTFDS = "/opt/xen-selftests/bench_eventfd"
+MEMORY = "/opt/xen-selftests/bench_memory"
+DRIVERS = ("stock", "ours")
+RESULT = host.BUILD / "bench.json"
+PLOT = host.BUILD / "bench"
+DOCUMENT = host.REPO / "Documentation/bench"
+
+
+# The cost by operation; the reason, where an operation could not be measured.
+Record = Mapping[str, int | str]
+
+# As many frames has the largest mapping whose memory is measured.
+MANY_FRAMES = 1024
+
+# What a process pays from its first large mapping on, whose end takes a fraction.
+PRICE = "munmap_1_after_large"
+
+# What the stock driver does not have; the latter two on a file with limits.
+NEW = "dm_nr_vcpus"
+LIMITED_NEW = "limited_dm_nr_vcpus"
+LIMITED_DM_OP = "limited_dm_op_nr_vcpus"
+
+# An unknown command and the hypercall alone: less no command can cost that makes one.
+FLOOR = ("ioctl_unknown", "kernel_dm_op")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation in the table; a driver without it has no cost."""
+
+    name: str
+    stock: int | None
+    ours: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours against stock."""
+        if not self.stock or self.ours is None:
+            return None
+        return self.ours / self.stock
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A limit that a ratio must keep."""
+
+    what: str
+    value: float | None
+    limit: float
+
+    @property
+    def met(self) -> bool:
+        """To two decimals."""
+        return self.value is not None and round(self.value, 2) <= self.limit
+
+    def __str__(self) -> str:
+        value = "not measured" if self.value is None else f"{self.value:.2f}"
+        met = "met" if self.met else "NOT MET"
+        return f"{met:<8} {value:>5} (at most {self.limit:.2f})  {self.what}"
+
+
+def parse(text: str) -> Record:
+    """Reads what the program printed."""
+    record: dict[str, int | str] = {}
+    for line in text.splitlines():
+        name, *words = line.split()
+        if words[:1] == ["-"]:
+            record[name] = " ".join(words[1:])
+        elif len(words) == 1 and words[0].isdigit():
+            record[name] = int(words[0])
+        else:
+            raise Failure(Status.COMMAND, f"not a line of the benchmark: {line}")
+    if not record:
+        raise Failure(Status.COMMAND, "the benchmark printed nothing")
+    return record
+
+
+def _cost(records: Sequence[Record], name: str) -> int | None:
+    """The least that was ever counted: what comes in between only adds."""
+    costs = (record.get(name) for record in records)
+    return min((cost for cost in costs if isinstance(cost, int)), default=None)
+
+
+def table(stock: Sequence[Record], ours: Sequence[Record]) -> list[Row]:
+    """Puts the runs of both drivers side by side."""
+    names = list(dict.fromkeys(name for record in (*stock, *ours) for name in record))
+    return [Row(name, _cost(stock, name), _cost(ours, name)) for name in names]
+
+
+def left_out(runs: Sequence[Record]) -> list[str]:
+    """Names each operation that could not be measured, and says why."""
+    return [
+        f"{name}: {reason}"
+        for name, reason in runs[0].items()
+        if isinstance(reason, str)
+    ]
+
+
+def unequal(runs: Sequence[Record]) -> list[str]:
+    """Names each operation whose cost was not the same in all runs."""
+    lines = []
+    for name in runs[0]:
+        costs = [record.get(name) for record in runs]
+        if len(set(costs)) > 1:
+            lines.append(f"{name}: {', '.join(map(str, costs))}")
+    return lines
+
+
+def goals(rows: Sequence[Row]) -> list[Goal]:
+    """Compares costs with what the driver is meant to reach (amd64, PV dom0)."""
+    stock = {row.name: row.stock for row in rows}
+    ours = {row.name: row.ours for row in rows}
+
+    def against(name: str, *others: str) -> float | None:
+        cost = ours.get(name)
+        known = [part for part in map(stock.get, others) if part]
+        if cost is None or len(known) < len(others):
+            return None
+        return cost / sum(known)
+
+    # The table of commands takes a few instructions more than a switch, and a file has
+    # more to set up.  DM_OP copies what the kernel's driver pins: Xen works on nothing
+    # that another thread can change.  RESTRICT holds the domain, for which there is no
+    # other driver's price.
+    special = {
+        "open_close": 1.02,
+        "hypercall_xen_version": 1.02,
+        "xc_domain_getinfo": 1.02,
+        "mmap_resource_32": 1.02,
+        "dm_op_nr_vcpus": 0.60,
+        "dm_op_4k": 1.02,
+        "dm_op_64k": 1.03,
+        "mmapbatch_v2_1024": 0.85,
+        PRICE: 1.02,
+    }
+    return [
+        *(
+            Goal(f"{name}, against stock's {' and '.join(others)}", against(name, *others), limit)
+            for name, others, limit in (
+                (NEW, ("xendevicemodel_nr_vcpus",), 0.40),
+                (NEW, FLOOR, 1.05),
+                (NEW, ("xc_domain_getinfo",), 0.70),
+                (LIMITED_NEW, FLOOR, 1.08),
+            )
+        ),
+        Goal(
+            f"{LIMITED_DM_OP}, against dm_op_nr_vcpus",
+            Row("", ours.get("dm_op_nr_vcpus"), ours.get(LIMITED_DM_OP)).ratio,
+            1.05,
+        ),
+        *(
+            Goal(f"{row.name}, against stock's", row.ratio, special.get(row.name, 1.00))
+            for row in rows
+            if row.name not in (NEW, LIMITED_NEW, LIMITED_DM_OP, "restrict")
+        ),
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def show(rows: Sequence[Row]) -> list[str]:
+    """Returns the table's lines."""
+    width = max(len(row.name) for row in rows)
+    lines = [f"{'operation':<{width}} {'stock':>11} {'ours':>11} {'ratio':>6}"]
+    for row in rows:
+        ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
+        lines.append(
+            f"{row.name:<{width}} {_number(row.stock):>11} {_number(row.ours):>11} {ratio:>6}"
+        )
+    return lines
+
+
+def growth(
+    rows: Sequence[Row], what: str
+) -> list[tuple[int, float | None, float | None]]:
+    """Returns what each frame costs, by the number of frames in one request."""
+    found = []
+    for row in rows:
+        match = re.fullmatch(rf"{what}_(\d+)", row.name)
+        if match:
+            frames = int(match[1])
+            stock, ours = (
+                None if cost is None else cost / frames for cost in (row.stock, row.ours)
+            )
+            found.append((frames, stock, ours))
+    return sorted(found)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a call takes of it, in bytes: for longer, and at most at a time."""
+
+    held: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.held}/{self.most}"
+
+
+def parse_memory(text: str) -> dict[str, Memory | str]:
+    """Reads what the program printed about memory."""
+    record: dict[str, Memory | str] = {}
+    for line in text.splitlines():
+        name, *words = line.split()
+        if words[:1] == ["-"]:
+            record[name] = " ".join(words[1:])
+        elif len(words) == 2 and all(word.isdigit() for word in words):
+            record[name] = Memory(*map(int, words))
+        else:
+            raise Failure(Status.COMMAND, f"not a line of the benchmark: {line}")
+    return record
+
+
+def per_frame(record: Mapping[str, Memory | str]) -> dict[str, Memory]:
+    """Returns what another frame of a large mapping takes, on average."""
+    names = [f"mmapbatch_v2_{frames}" for frames in (1, MANY_FRAMES)]
+    one, many = (record.get(name) for name in names)
+    if not isinstance(one, Memory) or not isinstance(many, Memory):
+        return {}
+    more = MANY_FRAMES - 1
+    each = Memory(round((many.held - one.held) / more), round((many.most - one.most) / more))
+    return {"each further frame": each}
+
+
+def show_memory(
+    stock: Mapping[str, Memory | str], ours: Mapping[str, Memory | str]
+) -> list[str]:
+    """Returns the lines of the table of memory."""
+    stock, ours = (dict(record, **per_frame(record)) for record in (stock, ours))
+    width = max(len(name) for name in ours)
+    lines = [f"{'bytes held/at most':<{width}} {'stock':>17} {'ours':>17}"]
+    for name in ours:
+        lines.append(f"{name:<{width}} {stock[name]!s:>17} {ours[name]!s:>17}")
+    return lines
+
+
+# The curves' titles; what the machine itself makes of processes is for comparison.
+_LOADS = {"separate": "separate files", "same": "same file", "getppid": "getppid"}
+
+# Calls per second, by what is called and the number of processes.
+Throughput = Mapping[str, Mapping[int, float]]
+
+
+def parse_throughput(text: str) -> Throughput:
+    """Reads what the program printed about processes at the same time."""
+    rates: dict[str, dict[int, float]] = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"(separate|same|getppid)_(\d+) (\d+)", line)
+        if match is None:
+            raise Failure(Status.COMMAND, f"not a line of the benchmark: {line}")
+        rates.setdefault(match[1], {})[int(match[2])] = float(match[3])
+    return rates
+
+
+def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path) -> str:
+    """Returns the script that draws both plots on a terminal of gnuplot's."""
+    lines = []
+    for what in ("mmapbatch_v2", "munmap"):
+        lines.append(f"${what} << EOD")
+        for frames, *costs in growth(rows, what):
+            cells = ("?" if cost is None else f"{cost:.1f}" for cost in costs)
+            lines.append(f"{frames} {' '.join(cells)}")
+        lines.append("EOD")
+    for how, by_processes in rates.items():
+        lines.append(f"${how} << EOD")
+        for processes, rate in by_processes.items():
+            lines.append(f"{processes} {rate / by_processes[1]:.3f}")
+        lines.append("EOD")
+    lines += [
+        f"set terminal {terminal}",
+        f"set output '{output}'",
+        "set datafile missing '?'",
+        "set multiplot layout 2,1",
+        "set title 'Instructions per frame, by frames in one request'",
+        "set logscale x 4; set logscale y; set rmargin 6",
+        "set xlabel 'frames'",
+        "plot "
+        + ", ".join(
+            f"${what} using 1:{column} with linespoints title '{what} {driver}' noenhanced"
+            for what in ("mmapbatch_v2", "munmap")
+            for column, driver in enumerate(DRIVERS, start=2)
+        ),
+        "unset logscale; set xrange [0.5:4.5]; set yrange [0:*]; set xtics 1",
+        "set xlabel 'processes'; set key bottom",
+        "set title 'DM_NR_VCPUS a second, against one process; 2 processors' noenhanced",
+        "plot "
+        + ", ".join(
+            f"${how} using 1:2 with linespoints title '{_LOADS[how]}'"
+            for how in rates
+        ),
+        "unset multiplot",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _draw(rows: Sequence[Row], rates: Throughput) -> None:
+    """Draws the plots as PNG and in letters."""
+    for terminal, suffix in (
+        ("pngcairo size 900,1200", "png"),
+        ("dumb size 100,60 nofeed", "txt"),
+    ):
+        output = PLOT.with_suffix(f".{suffix}")
+        script = PLOT.with_suffix(".gnuplot")
+        script.write_text(gnuplot(rows, rates, terminal, output), encoding="utf-8")
+        host.command("drawing the plots", [host.tool("gnuplot"), str(script)])
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What all boots of one benchmark share, so that all measure the same."""
+
+    trees: fetch.Trees
+    built: build.Built
+    selftests: Path
+    image: images.Image
+
+    def boot(self, options: machine.Options, command: str) -> str:
+        """Runs a command in dom0; returns what it printed."""
+        files = cpio.Archive()
+        suite.put(files, self.selftests, self.built)
+        output = bytearray()
+        verdict = machine.boot(
+            options,
+            self.image,
+            machine.Load(suite.modules(options.driver, self.trees, self.built), files),
+            command,
+            output.extend,
+            "bench",
+        )
+        text = output.decode("utf-8", errors="replace")
+        if verdict.status is Status.COMMAND:
+            raise Failure(Status.COMMAND, text.strip().rpartition("\n")[2])
+        if verdict.status is not Status.GOOD:
+            raise verdict.failure()
+        return text
+
+    def measure(
+        self, options: machine.Options, stock_driver: str, runs: int, command: str
+    ) -> dict[str, list[Record]]:
+        """Counts what calls cost with each driver, in several boots."""
+        records: dict[str, list[Record]] = {driver: [] for driver in DRIVERS}
+        for number in range(runs):
+            for driver in DRIVERS:
+                host.say(f"{driver}: run {number + 1} of {runs}")
+                loaded = stock_driver if driver == "stock" else driver
+                boot = replace(options, driver=loaded, counted=True)
+                records[driver].append(parse(self.boot(boot, command)))
+        return records
+
+    def memory(self, options: machine.Options) -> dict[str, Memory | str]:
+        """Looks at what memory calls take with one driver."""
+        return parse_memory(self.boot(options, MEMORY))
+
+
+def _write(rows: Sequence[Row]) -> None:
+    operations = [
+        {
+            "name": row.name,
+            "stock": row.stock,
+            "ours": row.ours,
+            "ratio": None if row.ratio is None else round(row.ratio, 4),
+        }
+        for row in rows
+    ]
+    text = json.dumps({"operations": operations}, indent=1) + "\n"
+    RESULT.write_text(text, encoding="utf-8")
+
+
+def document(lines: Sequence[str], machine_text: str) -> str:
+    """Returns the tables as the documentation includes them."""
+    text = [
+        ".. SPDX-License-Identifier: GPL-2.0-only",
+        "",
+        ".. Written by 'xenlab.py bench --document'; not to be changed by hand.",
+        "",
+        machine_text,
+        "",
+        "::",
+        "",
+        *(f"    {line}".rstrip() for line in lines),
+    ]
+    return "\n".join(text) + "\n"
+
+
+def _describe(lab: Lab, options: machine.Options) -> str:
+    xen = fetch.hypervisor(lab.trees).name
+    version = re.sub(r"^xen-|-[a-z0-9]+(\.gz)?$", "", xen)
+    return (
+        f"Measured on {time.strftime('%Y-%m-%d')}: {lab.trees.arch.name}, Linux "
+        f"{lab.image.version} as {'PVH ' * options.pvh}dom0, Xen {version}, one "
+        "processor of QEMU."
+    )
+
+
+def _lab(options: machine.Options) -> Lab:
+    trees = versions.trees(options)
+    return Lab(trees, build.modules(trees), build.selftests(trees), images.make(trees))
+
+
+def remarks(records: Mapping[str, Sequence[Record]], runs: int) -> list[str]:
+    """Returns the lines below the table."""
+    lines = [
+        f"left out: {driver} {line}"
+        for driver in DRIVERS
+        for line in left_out(records[driver])
+    ]
+    differing = [
+        f"not the same in all runs: {driver} {line}"
+        for driver in DRIVERS
+        for line in unequal(records[driver])
+    ]
+    same = [f"all numbers were the same in {runs} runs"] * (runs > 1)
+    return lines + (differing or same)
+
+
+def _write_document(
+    lab: Lab, options: machine.Options, what: str, lines: Sequence[str]
+) -> None:
+    name = f"{options.arch.name}{'-pvh' if options.pvh else ''}{what}.inc"
+    text = document(lines, _describe(lab, options))
+    (host.directory(DOCUMENT) / name).write_text(text, encoding="utf-8")
+
+
+def eventfds(
+    options: machine.Options, runs: int, write_document: bool, say: Callable[[str], None]
+) -> bool:
+    """Measures what eventfds cost, beside the stock driver that has them; no goals."""
+    options = replace(options, linux=stock.VERSION)
+    lab = _lab(options)
+    if not (lab.selftests / Path(EVENTFDS).name).exists():
+        raise Failure(
+            Status.USAGE,
+            f"--eventfds does not go with --arch {options.arch.name}, for which there is "
+            "no guest: leave one of them out",
+        )
+    records = lab.measure(options, stock.EVENTFDS, runs, EVENTFDS)
+    lines = show(table(records["stock"], records["ours"]))
+    lines += ["", *remarks(records, runs)]
+    for line in lines:
+        say(line)
+    if write_document:
+        _write_document(lab, options, "-eventfds", lines)
+    return True
+
+
+def run(
+    options: machine.Options, runs: int, write_document: bool, say: Callable[[str], None]
+) -> bool:
+    """Measures both drivers; returns whether all goals are met."""
+    host.tool("gnuplot")
+    lab = _lab(options)
+    host.directory(RESULT.parent)
+    # The stock driver does not need the module, but the test module does.
+    command = f"modprobe xen-dm-op && {PROGRAM}"
+    records = lab.measure(options, stock.DEBIANS, runs, command)
+    rows = table(records["stock"], records["ours"])
+    _write(rows)
+    memory = [lab.memory(replace(options, driver=driver)) for driver in DRIVERS]
+    results = goals(rows) if options.arch.name == "amd64" else []
+    lines = [*show(rows), "", *remarks(records, runs), "", *show_memory(*memory)]
+    for line in lines:
+        say(line)
+    if write_document:
+        _write_document(lab, options, "", [*lines, "", *map(str, results)])
+    host.say("how many requests processes make at the same time")
+    command = f"{PROGRAM} throughput"
+    rates = parse_throughput(lab.boot(replace(options, driver="ours"), command))
+    _draw(rows, rates)
+    say(f"table: {RESULT}; plots: {PLOT}.png, {PLOT}.txt")
+    for goal in results:
+        say(str(goal))
+    return all(goal.met for goal in results)

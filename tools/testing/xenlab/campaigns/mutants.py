@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Drivers, and emulators, broken on purpose.
+
+Each must turn the tests red that its record names.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from campaigns import records, suite
+from campaigns.records import Mutant
+from lab import (
+    build,
+    cpio,
+    fetch,
+    host,
+    image as images,
+    ktap,
+    machine,
+    programs,
+    versions,
+)
+from lab.failure import Failure, Status
+
+# Seconds for each command: a driver with a defect may have it hang.
+LIMIT = 120
+SCRATCH = host.BUILD / "mutants"
+
+# What a build of the modules reads, or one of the emulator.
+SOURCES = (
+    "Kbuild",
+    "Kconfig",
+    "Makefile",
+    "compat",
+    "drivers",
+    "include",
+    build.EMULATOR,
+    "tools/testing/selftests/xen/test_modules",
+)
+
+# In dom0: one directory of modules for each driver, and the emulator as it is.
+DIRECTORY = "/opt/mutants"
+# Stands for the driver as it is; no mutant has such a name.
+INTACT = "/"
+
+# Ends what a program that was killed has left behind, which may keep the module in use.
+END = """
+end_all() {
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		killall -q -KILL "$1" || return 0
+		sleep 1
+	done
+}
+"""
+
+# Exchanges the driver, and the emulator; the argument is the directory with its
+# modules, and with an emulator if that is broken.
+EXCHANGE = f"""
+exchange() {{
+	if grep -q ' /proc/xen ' /proc/mounts; then
+		umount /proc/xen || return 1
+	fi
+	for module in test_xen_dm_op xenfs xen_privcmd xen_dm_op; do
+		if [ -d /sys/module/$module ]; then
+			rmmod $module || return 1
+		fi
+	done
+	cp "$1/xen-dm-op.ko" "$1/xen-privcmd.ko" "/lib/modules/$(uname -r)/updates/" || return 1
+	modprobe xenfs && mount -t xenfs xenfs /proc/xen || return 1
+	cp "$1/{build.TEST_MODULE}.ko" {programs.DIRECTORY}/ || return 1
+	emulator="$1/emulator"
+	[ -e "$emulator" ] || emulator={DIRECTORY}/emulator
+	cp -f "$emulator" {programs.DIRECTORY}/ && chmod 755 {programs.DIRECTORY}/emulator
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Build:
+    """The modules of one driver to be tried, built, and the emulator if it is broken."""
+
+    name: str
+    # What to run with them: "PROGRAM TEST", or "PROGRAM" for all of its tests.
+    commands: Sequence[str]
+    files: Sequence[tuple[str, bytes]]
+
+
+def check(mutant: Mutant) -> None:
+    """Refuses a mutant that names a test that there is not."""
+    for program, test in mutant.red:
+        path = build.SELFTESTS / f"{program}.c"
+        source = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if test not in suite.tests(source):
+            raise Failure(
+                Status.USAGE, f"mutant {mutant.name}: {program} has no test {test}"
+            )
+
+
+def _refresh(target: Path) -> None:
+    """Makes a directory hold the sources as they are, and nothing else.
+
+    Only what differs is written, with a new time stamp: make then builds again
+    what a mutant, or its removal, has changed, and nothing more.
+    """
+    wanted: dict[Path, Path] = {}
+    for name in SOURCES:
+        source = host.REPO / name
+        found = [source] if source.is_file() else source.rglob("*")
+        for path in found:
+            if path.is_file():
+                wanted[target / path.relative_to(host.REPO)] = path
+    for path in list(target.rglob("*")):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, source in wanted.items():
+        content = source.read_bytes()
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            shutil.copymode(source, path)
+
+
+def _build(
+    name: str, mutant: Mutant | None, trees: fetch.Trees, commands: Sequence[str]
+) -> Build:
+    """Builds the modules from a copy of the sources, broken or as they are."""
+    source = host.directory(SCRATCH / "source")
+    _refresh(source)
+    if mutant is not None:
+        mutant.apply(source)
+    built = build.modules(trees, source, SCRATCH / "modules" / trees.linux.name)
+    files = [
+        (f"{module}.ko", built.file(module).read_bytes())
+        for module in (*build.MODULES, build.TEST_MODULE)
+    ]
+    if mutant is not None and mutant.breaks_emulator():
+        emulator = build.emulator(trees, source, SCRATCH / "emulator" / trees.xen.name)
+        files.append((emulator.name, emulator.read_bytes()))
+    return Build(name, commands, files)
+
+
+def commands(tests: Sequence[tuple[str, str]], whole: bool) -> list[str]:
+    """Returns what runs tests, each once: them alone, or their whole programs."""
+    if whole:
+        return sorted({program for program, _ in tests})
+    return sorted({f"{program} {test}" for program, test in tests})
+
+
+def section(name: str, command: str) -> str:
+    """Returns the name of the output section of one command with one driver."""
+    return f"{name} {command}"
+
+
+def script(builds: Sequence[Build]) -> str:
+    """Returns the shell script that tries one driver after the other."""
+    parts = [END, EXCHANGE]
+    for number, item in enumerate(builds):
+        # What does not come with a broken driver need not be waited for.
+        parts.append("unset PATIENCE" if item.name == INTACT else "export PATIENCE=10")
+        load = section(item.name, "load")
+        parts.append(programs.begin(load))
+        parts.append(f"exchange {DIRECTORY}/{number} 2>&1")
+        parts.append(programs.end())
+        parts.append("if [ $xenlab_status = 0 ]; then")
+        for command in item.commands:
+            parts.append(programs.begin(section(item.name, command)))
+            parts.append(programs.run(command, LIMIT))
+            parts.append(programs.end())
+            parts.append(f"end_all {command.split()[0]}")
+            parts.append("end_all emulator")
+        parts.append("fi")
+    return "\n".join(parts)
+
+
+def boot(
+    options: machine.Options,
+    trees: fetch.Trees,
+    directory: Path,
+    builds: Sequence[Build],
+    more: Sequence[Path] = (),
+) -> tuple[dict[str, programs.Section], machine.Verdict]:
+    """Tries drivers in one boot; returns what came back, by section name.
+
+    more are programs that run on them, beside those of a directory.
+    """
+    files = cpio.Archive()
+    built = build.modules(trees)
+    suite.put(files, directory, built)
+    for path in more:
+        files.copy(f"{programs.DIRECTORY}/{path.name}", path)
+    files.copy(f"{DIRECTORY}/emulator", directory / "emulator")
+    for number, item in enumerate(builds):
+        for name, content in item.files:
+            files.data(f"{DIRECTORY}/{number}/{name}", content)
+    sections = programs.Sections()
+    verdict = machine.boot(
+        suite.poisoned(options),
+        images.make(trees),
+        machine.Load(built.modules(), files),
+        script(builds),
+        sections,
+        "mutants",
+    )
+    sections.finish()
+    return {item.name: item for item in sections.all}, verdict
+
+
+def outcomes(
+    name: str, tests: Sequence[tuple[str, str]], sections: dict[str, programs.Section]
+) -> dict[tuple[str, str], str]:
+    """Returns in a word how each test went with a driver."""
+    shown = {}
+    for program, test in tests:
+        found = [
+            result
+            for command in (program, f"{program} {test}")
+            if (ran := sections.get(section(name, command))) is not None
+            for result in ran.report().results
+            if result.name == test
+        ]
+        shown[program, test] = found[0].outcome.value if found else "did not run"
+    return shown
+
+
+def _judge(
+    mutant: Mutant, sections: dict[str, programs.Section], died: machine.Verdict | None
+) -> list[str]:
+    """Returns what is wrong with a mutant that was tried."""
+    loaded = sections[section(mutant.name, "load")]
+    if loaded.status not in (0, None):
+        return ["its modules do not load:", *loaded.lines]
+    wrong = [
+        f"{program} {test} {outcome}, and should have failed"
+        for (program, test), outcome in outcomes(
+            mutant.name, mutant.red, sections
+        ).items()
+        if outcome != ktap.Outcome.FAIL.value
+    ]
+    if died is not None:
+        wrong.append(f"the machine ended: {died.message} (console log: {died.log})")
+    return wrong
+
+
+def show(name: str, wrong: Sequence[str], text: str) -> ktap.Counts:
+    if not wrong:
+        print(f"  {name}: {text}", flush=True)
+        return ktap.Counts(passed=1)
+    print(f"  FAIL {name}: {text}", flush=True)
+    for line in wrong:
+        print(f"      {line}", flush=True)
+    return ktap.Counts(failed=1)
+
+
+def _check_intact(
+    chosen: Sequence[Mutant], sections: dict[str, programs.Section]
+) -> ktap.Counts:
+    """The tests that the mutants name must pass on the driver as it is."""
+    tests = sorted({test for mutant in chosen for test in mutant.red})
+    wrong = [
+        f"{program} {test} {outcome}, and should have passed"
+        for (program, test), outcome in outcomes(INTACT, tests, sections).items()
+        if outcome != ktap.Outcome.PASS.value
+    ]
+    return show("the driver as it is", wrong, f"{len(tests)} named tests pass")
+
+
+def _build_all(
+    chosen: Sequence[Mutant], trees: fetch.Trees, whole: bool
+) -> tuple[list[Build], ktap.Counts]:
+    """Builds all mutants; those that cannot be built are reported and left out."""
+    counts = ktap.Counts()
+    builds = []
+    with host.locked("mutants"):
+        for number, mutant in enumerate(chosen, start=1):
+            host.say(f"building mutant {mutant.name} ({number} of {len(chosen)})")
+            try:
+                builds.append(
+                    _build(mutant.name, mutant, trees, commands(mutant.red, whole))
+                )
+            except Failure as failure:
+                wrong = [str(failure), *failure.evidence]
+                counts += show(mutant.name, wrong, mutant.breaks)
+        everything = [test for mutant in chosen for test in mutant.red]
+        builds.insert(0, _build(INTACT, None, trees, commands(everything, whole)))
+    return builds, counts
+
+
+def _try(
+    options: machine.Options, chosen: Sequence[Mutant], whole: bool
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Tries mutants on one machine."""
+    by_name = {mutant.name: mutant for mutant in chosen}
+    trees = versions.trees(options)
+    directory = build.selftests(trees)
+    builds, counts = _build_all(chosen, trees, whole)
+
+    pending = builds
+    while pending:
+        sections, verdict = boot(options, trees, directory, pending)
+        if pending[0].name == INTACT:
+            counts += _check_intact(chosen, sections)
+        tried = [
+            item for item in pending if section(item.name, "load") in sections
+        ]
+        finished = verdict.exit_status is not None
+        if not tried:
+            return counts + ktap.Counts(failed=1), [verdict.failure()]
+        for item in tried:
+            if item.name == INTACT:
+                continue
+            died = None if finished or item is not tried[-1] else verdict
+            mutant = by_name[item.name]
+            counts += show(
+                item.name, _judge(mutant, sections, died), mutant.breaks
+            )
+        pending = [] if finished else pending[len(tried) :]
+        if pending and tried[-1].name == INTACT:
+            return counts, [verdict.failure()]
+    return counts, []
+
+
+def run(
+    options: machine.Options, wanted: Sequence[str], whole: bool
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Tries the wanted mutants of an architecture, or all of them.
+
+    Only the tests that they name run, or the whole programs that have these.
+    """
+    total = ktap.Counts()
+    failures: list[Failure] = []
+    by_linux: dict[str, list[Mutant]] = {}
+    for mutant in records.choose(wanted):
+        check(mutant)
+        if mutant.arch == options.arch.name:
+            by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
+    for linux, chosen in by_linux.items():
+        counts, more = _try(replace(options, linux=linux), chosen, whole)
+        total += counts
+        failures += more
+    return total, failures

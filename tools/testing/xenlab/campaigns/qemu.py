@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU that asks Xen for the vCPUs, in its sandbox: built from Debian's source, and run.
+
+Debian's own is built without seccomp.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from campaigns import toolstack, upstream, upstream_check, upstream_qemu
+from campaigns.toolstack import Check
+from lab import cpio, fetch, host, ktap, machine, versions
+from lab.failure import Failure, Status
+
+SCRIPT = host.DATA / "qemu-checks"
+
+# What it is built against, and with. Nothing of it is installed.
+PACKAGES = fetch.Spec(
+    "qemu-build",
+    (
+        "libc6-dev",
+        "libfdt-dev",
+        "libglib2.0-dev",
+        "libpixman-1-dev",
+        "libseccomp-dev",
+        "libxen-dev",
+        "meson",
+        "zlib1g-dev",
+    ),
+    fetch.finish_xen,
+)
+CONFIGURATION = (
+    "--target-list=i386-softmmu",
+    "--without-default-features",
+    "--enable-xen",
+    "--enable-seccomp",
+    "--enable-vnc",
+    "--disable-tcg",
+    "--disable-kvm",
+    "--disable-tools",
+    "--disable-docs",
+    "--disable-install-blobs",
+    "--disable-debug-info",
+    "--audio-drv-list=",
+    "--prefix=/usr",
+)
+BINARY = "qemu-system-i386"
+PYTHON = "/usr/bin/python3"
+# At a place from which it finds its firmware.
+PLACE = "usr/libexec/asking-qemu"
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+# What shows where in its start it asks, without being its parent.
+TRACED = (
+    "env LD_LIBRARY_PATH=/opt/strace /opt/strace/strace -E LD_LIBRARY_PATH -D -f -X raw "
+    f"-e trace=ioctl,openat,seccomp -o /var/lib/toolstack/trace /{PLACE}"
+)
+# By the name of what libxl is to start.
+STARTED = {
+    "asking-qemu": f"/{PLACE}",
+    "traced-qemu": TRACED,
+}
+
+# Seconds, for a start: libxl gives up after 60 of its own.
+START = 600
+
+PARTS: Mapping[str, Sequence[Check]] = {
+    "too-many": (
+        Check("debian_told_too_many_does_not_start", START, script=SCRIPT),
+        Check("asks_in_its_sandbox", START, script=SCRIPT),
+        Check("told_too_many_starts_and_warns", START, script=SCRIPT),
+        Check("told_too_many_boots", toolstack.BOOT, script=SCRIPT),
+        Check("told_too_many_serves_each_vcpu", toolstack.BOOT, script=SCRIPT),
+        Check("told_too_many_is_destroyed", script=SCRIPT),
+    ),
+    "too-few": (
+        Check("told_too_few_starts_and_warns", START, script=SCRIPT),
+        Check("told_too_few_is_sandboxed", script=SCRIPT),
+        Check("hvm_qemu_passes_xens_checker"),
+        Check("hvm_qemu_reaches_only_its_domain", tests=True),
+        Check("told_too_few_boots", toolstack.BOOT, script=SCRIPT),
+        Check("hvm_qemu_serves_each_vcpu", toolstack.BOOT),
+        Check("hvm_is_destroyed"),
+        Check("debian_told_too_few_starts", START, script=SCRIPT),
+        Check("debian_told_too_few_hangs", toolstack.BOOT, script=SCRIPT),
+        Check("debian_told_too_few_is_destroyed", script=SCRIPT),
+    ),
+    "life": (
+        Check("lives_starts_and_warns", START, script=SCRIPT),
+        Check("lives_boots", toolstack.BOOT, script=SCRIPT),
+        Check("lives_pauses", script=SCRIPT),
+        Check("lives_saves_and_restores", START, script=SCRIPT),
+        Check("restored_serves_each_vcpu", toolstack.BOOT, script=SCRIPT),
+        Check("lives_reboots", toolstack.BOOT, script=SCRIPT),
+        Check("rebooted_is_sandboxed", script=SCRIPT),
+        Check("stopped_qemu_keeps_the_domid", script=SCRIPT),
+    ),
+    "tight": (
+        Check("tight_starts", START, script=SCRIPT),
+        Check("tight_is_sandboxed", script=SCRIPT),
+        Check("hvm_qemu_reaches_only_its_domain", tests=True),
+        Check("tight_boots", toolstack.BOOT, script=SCRIPT),
+        Check("tight_gets_a_vcpu", toolstack.BOOT, script=SCRIPT),
+        Check("tight_serves_each_vcpu", toolstack.BOOT, script=SCRIPT),
+        Check("tight_is_destroyed", script=SCRIPT),
+    ),
+}
+
+DEFAULT = ("too-many", "too-few")
+
+# The configuration is that of QEMU 7.2.
+RELEASE = "bookworm"
+# Raise it when the build changes, so that what was built before is built anew.
+RECIPE = 1
+
+
+def _environment(tree: Path, scratch: Path) -> dict[str, str]:
+    """Returns what has configure and ninja find the parts of a tree."""
+    libraries = fetch.only(tree, "usr/lib/*/pkgconfig")
+    wrapper = scratch / "pkg-config"
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f"export PKG_CONFIG_SYSROOT_DIR='{tree}'\n"
+        f"export PKG_CONFIG_LIBDIR='{libraries}:{tree}/usr/share/pkgconfig'\n"
+        f"""exec {host.tool("pkg-config")} "$@"\n""",
+        encoding="utf-8",
+    )
+    wrapper.chmod(0o755)
+    return {
+        "PATH": f"/usr/bin:{os.environ['PATH']}",
+        "PKG_CONFIG": str(wrapper),
+        "PYTHONPATH": str(tree / "usr/lib/python3/dist-packages"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _compiler(tree: Path) -> str:
+    """Returns a compiler that takes headers and libraries of a tree alone."""
+    # Where the tree's libc is newer than the host's, gcc would take the host's.
+    places = fetch.only(tree, "usr/lib/*/pkgconfig").parent
+    return f"{host.tool('gcc')} --sysroot={tree} -B{places} -L{places}"
+
+
+def _build(target: Path) -> None:
+    """Builds QEMU with the patch into a directory."""
+    tree = fetch.tree(PACKAGES, RELEASE)
+    source = fetch.patched_source("qemu", RELEASE, target)
+    upstream_qemu.make(source).apply(source)
+    output = target / "output"
+    output.mkdir()
+    environment = _environment(tree, target)
+    host.command(
+        "configuring QEMU",
+        [
+            str(source / "configure"),
+            *CONFIGURATION,
+            f"--meson={tree}/usr/bin/meson",
+            f"--cc={_compiler(tree)}",
+            # Otherwise the linker is called by that, without what --cc says.
+            "--cxx=/nonexistent",
+            f"--host-cc={host.tool('gcc')}",
+            "--with-git-submodules=ignore",
+        ],
+        cwd=output,
+        env=environment,
+    )
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    host.command(
+        "building QEMU",
+        [host.tool("ninja"), jobs, BINARY],
+        cwd=output,
+        env=environment,
+    )
+    host.command(
+        "stripping QEMU",
+        [host.tool("strip"), "-o", str(target / BINARY), str(output / BINARY)],
+    )
+    for path in target.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != BINARY:
+            path.unlink()
+
+
+def binary() -> Path:
+    """Returns QEMU with the patch, and builds it first if the cache lacks it."""
+    key = f"{RECIPE} {CONFIGURATION} {PACKAGES.packages}".encode()
+    for path in (Path(upstream_qemu.__file__), upstream_qemu.SEMANTIC):
+        key += path.read_bytes()
+    what = f"Debian {RELEASE}'s QEMU with the patch (6 minutes of processor time)"
+    return host.cached(f"qemu-{RELEASE}", key, what, _build) / BINARY
+
+
+def library() -> Path:
+    """Returns libxendevicemodel with its patch, built first if the cache lacks it."""
+    key = f"{RECIPE}".encode()
+    for path in (
+        upstream.COCCI / "devicemodel.cocci",
+        Path(upstream.__file__),
+        Path(upstream_check.__file__),
+        host.REPO / upstream.UAPI,
+    ):
+        key += path.read_bytes()
+
+    def make(target: Path) -> None:
+        shutil.copy(upstream_check.library(RELEASE), target)
+
+    what = f"Debian {RELEASE}'s libxendevicemodel with the patch"
+    return host.cached(f"devicemodel-{RELEASE}", key, what, make) / upstream_check.LIBRARY
+
+
+def _put(files: cpio.Archive) -> None:
+    """Adds what dom0 runs beside the toolstack."""
+    files.copy(PLACE, binary())
+    shared = library()
+    files.data(f"{LIBRARIES}/{shared.name}", shared.read_bytes(), 0o755)
+    upstream_check.put_strace(files)
+    for name, command in STARTED.items():
+        files.data(f"{toolstack.DIRECTORY}/{name}", toolstack.starter(command), 0o755)
+    files.copy(f"{toolstack.DIRECTORY}/{SCRIPT.name}", SCRIPT)
+
+
+def run(
+    drivers: Sequence[machine.Options], parts: Sequence[str]
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs the checks of some parts with each driver."""
+    chosen = toolstack.checks(parts or DEFAULT, PARTS)
+    total = ktap.Counts()
+    failures: list[Failure] = []
+    for options in drivers:
+        if (versions.xen_release(options.xen) or host.suite()) != RELEASE:
+            raise Failure(
+                Status.USAGE,
+                f"QEMU is built from Debian {RELEASE}'s source alone: choose --xen 4.17",
+            )
+        counts, more = toolstack.run_checks(options, chosen, _put)
+        total += counts
+        failures += more
+    return total, failures
