@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of qemu."""
+
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from campaigns import qemu, toolstack, upstream_qemu
+from lab import host, machine
+from lab.failure import Failure
+
+
+class QemuTest(unittest.TestCase):
+    """The checks of a QEMU that asks."""
+
+    def test_each_check_is_a_function_of_its_script(self) -> None:
+        for check in toolstack.checks(qemu.PARTS, qemu.PARTS):
+            text = check.script.read_text(encoding="utf-8")
+            self.assertIn(f"\n{check.name}()\n", text)
+
+    def test_only_the_release_whose_qemu_is_built(self) -> None:
+        with self.assertRaisesRegex(Failure, "choose --xen 4.17"):
+            qemu.run([machine.Options(xen="4.20")], ())
+
+    def test_what_the_binary_is_made_of_names_it(self) -> None:
+        made: list[tuple[str, bytes]] = []
+
+        def cached(name: str, key: bytes, what: str, make: object) -> Path:
+            made.append((name, key))
+            return Path("/")
+
+        with mock.patch.object(host, "cached", cached):
+            qemu.binary()
+            with mock.patch.object(qemu, "CONFIGURATION", ("--other",)):
+                qemu.binary()
+            with mock.patch.object(upstream_qemu, "SEMANTIC", Path(__file__)):
+                qemu.binary()
+        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 3)
+        self.assertEqual(len({key for _, key in made}), 3)

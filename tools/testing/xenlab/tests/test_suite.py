@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of suite."""
+
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from campaigns import suite
+from lab import arch, fetch, host, ktap, machine
+from lab.failure import Failure, Status
+
+
+class SuiteTest(unittest.TestCase):
+    """Which test programs run."""
+
+    def test_tests(self) -> None:
+        source = """\
+FIXTURE_VARIANT_ADD(varied, one) {
+FIXTURE_VARIANT_ADD(varied, two) {
+TEST(alone)
+TEST_F(varied, a)
+TEST_F_TIMEOUT(plain, b, 60)
+ * TEST_F(plain, c)
+"""
+        self.assertEqual(
+            suite.tests(source),
+            {"global.alone", "varied.one.a", "varied.two.a", "plain.b"},
+        )
+
+    def test_choose(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            for name in ("b_test", "a_test", "helper", "old_test"):
+                (directory / name).touch(0o755)
+            (directory / "old_test").chmod(0o644)
+            self.assertEqual(suite.choose(directory, []), ["a_test", "b_test"])
+            self.assertEqual(suite.choose(directory, ["b_test"]), ["b_test"])
+            with self.assertRaises(Failure):
+                suite.choose(directory, ["c_test"])
+
+    def test_the_emulated_processors_failure_is_known(self) -> None:
+        log = "  9.48 (XEN) d26v1 {} - invoking HVM shutdown action 1\n"
+        self.assertTrue(suite.emulator_failed(log.format("Triple fault")))
+        self.assertFalse(suite.emulator_failed(log.format("Domain 26 crashed")))
+
+    def test_it_is_no_reason_to_fail(self) -> None:
+        bad, good = ktap.Counts(failed=1), ktap.Counts(passed=1)
+        for fault, outcomes, runs in (
+            ("", [bad, good], 1),
+            ("(XEN) d0v1 Triple fault", [bad, good], 2),
+            ("(XEN) d0v1 Triple fault", [good], 1),
+            ("(XEN) d0v1 Triple fault", [bad] * (suite.TRIES + 1), suite.TRIES),
+        ):
+            with tempfile.TemporaryDirectory() as scratch:
+                log = Path(scratch) / "log"
+                log.write_text(fault, encoding="utf-8")
+                verdict = machine.Verdict(Status.GOOD, "", log)
+                once = mock.Mock(side_effect=[(counts, verdict) for counts in outcomes])
+                with mock.patch.object(host, "say"):
+                    counts, _, tries = suite.repeat(once)
+            self.assertEqual(tries, runs)
+            self.assertEqual(once.call_count, runs)
+            self.assertEqual(counts, outcomes[runs - 1])
+
+    def test_what_decides_on_skips(self) -> None:
+        for chosen, pvh, built, dom0, device_models in (
+            (arch.AMD64, False, False, "pv", True),
+            (arch.AMD64, True, False, "auto-translated", True),
+            (arch.ARM64, False, False, "auto-translated", False),
+            (arch.ARM64, False, True, "auto-translated", True),
+        ):
+            with tempfile.TemporaryDirectory() as scratch:
+                tree = Path(scratch)
+                (tree / "boot").mkdir()
+                (tree / "boot/vmlinuz-6.1.0-56-some").touch()
+                (tree / chosen.xen.replace("*", "4.20-some")).touch()
+                options = machine.Options(arch=chosen, pvh=pvh)
+                trees = fetch.Trees(chosen, tree, tree, tree if built else None)
+                self.assertEqual(
+                    suite.facts(options, trees),
+                    {
+                        "driver": "ours",
+                        "arch": chosen.name,
+                        "linux": "6.1",
+                        "xen": "4.20",
+                        "dom0": dom0,
+                        "device_models": device_models,
+                    },
+                )

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of the command line."""
+
+import contextlib
+import io
+import re
+import unittest
+from unittest import mock
+
+import xenlab
+from campaigns import suite
+from lab import arch, build, host, ktap, programs
+from lab.failure import Status
+
+
+class CommandLineTest(unittest.TestCase):
+    """Bad usage is one line."""
+
+    def test_what_hangs_is_ended_from_the_inside(self) -> None:
+        text = (build.SELFTESTS / "common.h").read_text(encoding="utf-8")
+        each = re.search(r"^#define TEST_TIMEOUT_DEFAULT (\d+)$", text, re.M)
+        assert each is not None
+        settings = (build.SELFTESTS / "settings").read_text(encoding="utf-8")
+        self.assertEqual(settings, f"timeout={programs.PROGRAM_LIMIT}\n")
+        self.assertLess(int(each[1]), programs.PROGRAM_LIMIT)
+        options = xenlab._options(xenlab._parser().parse_args(["test"]))
+        self.assertLess(programs.PROGRAM_LIMIT, options.timeout)
+        self.assertLess(suite.LONG_LIMIT, options.timeout)
+
+    def main(self, *arguments: str) -> tuple[int, str]:
+        """Returns the status and what is printed on stderr."""
+        shown = io.StringIO()
+        with contextlib.redirect_stderr(shown):
+            return xenlab.main(arguments), shown.getvalue()
+
+    def test_bad_usage(self) -> None:
+        for arguments in (
+            (),
+            ("fly",),
+            ("check", "nothing"),
+            ("check", "--lanes", "0"),
+            ("setup",),
+            ("setup", "nothing"),
+            ("kselftest-install",),
+            ("kselftest-install", "--xen", "3.0", "/nonexistent"),
+            ("kselftest-install", str(host.LAB)),
+            ("run",),
+            ("run", "--"),
+            ("run", "--driver", "none", "--", "true"),
+            ("run", "--timeout", "soon", "--", "true"),
+            ("run", "--timeout", "-1", "--", "true"),
+            ("run", "--kernel", "/nonexistent", "--", "true"),
+            ("run", "--log", "/nonexistent/log", "--", "true"),
+            ("run", "--kernel", "6.13", "--", "true"),
+            ("run", "--xen", "4.13", "--", "true"),
+            ("run", "--cpu", "max", "--", "true"),
+            ("run", "--pages", "16k", "--", "true"),
+            ("run", "--arch", "arm64", "--pages", "8k", "--", "true"),
+            ("matrix", "amd64-6.12"),
+            ("fetch", "everything"),
+            ("path", "nowhere"),
+            ("toolstack", "nowhere"),
+            ("series",),
+            ("series", "--kernel"),
+            ("series", "--kernel", "/nonexistent"),
+            ("series", "--kernel", "/", "--xen"),
+            ("series-check", "no-such-fix"),
+        ):
+            with self.subTest(arguments=arguments):
+                status, shown = self.main(*arguments)
+                self.assertEqual(status, Status.USAGE)
+                self.assertEqual(len(shown.splitlines()), 1, shown)
+
+    def test_only_our_driver_has_processors_that_run_at_once(self) -> None:
+        for words, accel in (
+            (("test",), "tcg"),
+            (("demo",), "tcg"),
+            (("mutants", "--arch", "amd64"), "tcg"),
+            (("test", "--driver", "stock"), arch.SINGLE_THREAD),
+            (("demo", "--driver", "stock"), arch.SINGLE_THREAD),
+            (("test", "--driver", "stock", "--accel", "tcg"), "tcg"),
+            (("test", "--accel", "tcg-single"), arch.SINGLE_THREAD),
+            (("differential", "--arch", "amd64"), arch.SINGLE_THREAD),
+        ):
+            args = xenlab._parser().parse_args(words)
+            self.assertEqual(xenlab._options(args).accel, accel, words)
+
+    def test_each_driver_has_a_machine_of_its_own(self) -> None:
+        with (
+            mock.patch.object(suite, "run", return_value=(ktap.Counts(1), [])) as run,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            self.main("test", "--driver", "both", "a_test")
+        (machines, wanted, _) = run.call_args.args
+        self.assertEqual(wanted, ["a_test"])
+        self.assertEqual(
+            [(options.driver, options.accel) for options in machines],
+            [("ours", "tcg"), ("stock", arch.SINGLE_THREAD)],
+        )
+
+    def test_help_names_each_status(self) -> None:
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown), self.assertRaises(SystemExit):
+            xenlab.main(["run", "--help"])
+        for status in Status:
+            self.assertRegex(shown.getvalue(), rf"(?m)^  {int(status)} ")
