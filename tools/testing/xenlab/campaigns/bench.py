@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What calls cost, counted in instructions: our driver beside the stock one."""
 
+import argparse
 import json
 import re
 import time
@@ -8,8 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from campaigns import suite
-from lab import build, cpio, fetch, host, image as images, machine, stock, versions
+from campaigns import arguments, suite
+from lab import (
+    arch,
+    build,
+    cpio,
+    fetch,
+    host,
+    image as images,
+    machine,
+    stock,
+    versions,
+)
 from lab.failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/bench"
@@ -487,3 +498,47 @@ def run(
     for goal in results:
         say(str(goal))
     return all(goal.met for goal in results)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_arch(parser)
+    arguments.add_xen(parser)
+    arguments.add_pvh(parser)
+    parser.add_argument(
+        "--runs",
+        type=int,
+        choices=range(1, 10),
+        default=2,
+        metavar="N",
+        help="boots of each driver, whose numbers must agree (2)",
+    )
+    parser.add_argument(
+        "--eventfds",
+        action="store_true",
+        help=f"count what an interrupt and a doorbell cost, on Linux {stock.VERSION}",
+    )
+    parser.add_argument(
+        "--document",
+        action="store_true",
+        help="put the table into Documentation/bench",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=arguments.seconds,
+        default=600,
+        metavar="SECONDS",
+        help="time limit of each boot from power-on (600)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = machine.Options(
+        arch=arch.ALL[args.arch], timeout=args.timeout, xen=args.xen, pvh=args.pvh
+    )
+    measure = eventfds if args.eventfds else run
+    met = measure(
+        options, args.runs, args.document, lambda line: print(line, flush=True)
+    )
+    return Status.GOOD if met else Status.COMMAND

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """All checks, two at a time: each is a command, and the sum of their counts is told."""
 
+import argparse
 import os
 import re
 import selectors
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from campaigns import outcome
 from lab import build, host, ktap, ran
 from lab.arch import SINGLE_THREAD
 from lab.failure import Failure, Status
@@ -290,3 +292,23 @@ def run(names: Sequence[str], lanes: int) -> ktap.Counts:
         total += result.counts
     print("\n" + "\n".join(table(results)))
     return total
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        choices=(1, 2),
+        help="how many of them at a time (2, or 1 where there is one processor)",
+    )
+    parser.add_argument(
+        "check",
+        nargs="*",
+        help="names of checks or of their lists: all (default), emulators, eventfds",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(run(args.check, args.lanes or default_lanes()), [])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The Debian packages on a Debian dom0: installed, tested, removed."""
 
+import argparse
 import gzip
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaigns import suite
+from campaigns import arguments, outcome, suite
 from lab import (
     build,
     cpio,
@@ -259,3 +260,19 @@ def run(timeout: float) -> tuple[ktap.Counts, list[Failure]]:
     if verdict.status is Status.GOOD:
         return total, []
     return total + ktap.Counts(failed=1), [verdict.failure()]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument(
+        "--timeout",
+        type=arguments.seconds,
+        default=1800,
+        metavar="SECONDS",
+        help="time limit from power-on (1800)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(*run(args.timeout))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests on kernels that look for defects themselves, with lockdep, KASAN and others."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from campaigns import suite
+from campaigns import arguments, outcome, suite
 from lab import build, cpio, host, hypervisor, kernel, ktap, machine, versions
 from lab.arch import Architecture
 from lab.failure import Failure, Status
@@ -129,3 +130,57 @@ def run(
             if failure is not None:
                 failures.append(failure)
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_arch(parser, arguments.BOTH)
+    parser.set_defaults(
+        driver="ours",
+        accel="tcg",
+        kernel=None,
+        xen="",
+        cpu="",
+        pages="",
+        xen_append="",
+        log=None,
+    )
+    arguments.add_pvh(parser)
+    parser.add_argument(
+        "--timeout",
+        type=arguments.seconds,
+        default=1800,
+        metavar="SECONDS",
+        help="time limit of each of its machines from power-on (1800)",
+    )
+    parser.add_argument(
+        "--append", default="", metavar="STRING", help="more options for dom0's kernel"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=arguments.count,
+        default=600,
+        metavar="N",
+        help="how long the random run takes (600)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=arguments.count,
+        default=2,
+        metavar="N",
+        help="threads of each of its processes (2)",
+    )
+    parser.add_argument(
+        "--seed", type=arguments.count, metavar="N", help="its seed (default: a new one)"
+    )
+    parser.add_argument(
+        "program",
+        nargs="*",
+        help="test programs, fail_nth, random (default: all)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    choice = Choice(args.seconds, args.threads, args.seed)
+    return outcome.close(*run(machines(arguments.each_arch(args)), args.program, choice))

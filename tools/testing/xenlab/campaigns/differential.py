@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The same requests to both drivers: every difference is a defect or is listed."""
 
+import argparse
 from dataclasses import replace
 
-from campaigns import suite
-from lab import build, cpio, host, image as images, ktap, machine, versions
+from campaigns import arguments, outcome, suite
+from lab import arch, build, cpio, host, image as images, ktap, machine, versions
 from lab.failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/differential"
@@ -126,3 +127,18 @@ def run(options: machine.Options) -> ktap.Counts:
         print(f"  FAIL {line}", flush=True)
     print(f"{options.arch.name}: {len(stock)} requests, {len(expected)} expected differences", flush=True)
     return counts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, (), 900, arguments.BOTH)
+    # Each request is made by one process.
+    parser.set_defaults(accel=arch.SINGLE_THREAD)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    total = ktap.Counts()
+    for options in arguments.each_arch(args):
+        total += run(options)
+    return outcome.close(total, [])

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """All of make's targets that check something, and the table of how each ended last."""
 
+import argparse
 import csv
 import datetime
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from campaigns import check
+from campaigns import check, outcome
 from lab import host, ktap
 from lab.failure import Failure, Status
 
@@ -138,3 +139,21 @@ def run(targets: Sequence[str]) -> ktap.Counts:
         total += result.counts
     print("\n" + "\n".join(check.table(results)))
     return total
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument(
+        "--old",
+        action="store_true",
+        help="only say which of them are older than what they cover",
+    )
+    parser.add_argument("target", nargs="*", help="make's targets (default: all)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    if args.old:
+        show()
+        return Status.GOOD
+    return outcome.close(run(args.target), [])

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The selftests in a directory of their own, for a dom0 that is in use."""
 
+import argparse
 import shutil
 import tempfile
 from pathlib import Path
 
-from campaigns import suite
+from campaigns import arguments, suite
 from lab import build, cpio, fetch, host, machine, versions
 from lab.failure import Failure, Status
 
@@ -65,3 +66,17 @@ def install(options: machine.Options, target: Path) -> None:
         filled.mkdir()
         _fill(filled, programs, _source())
         filled.rename(target)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_xen(parser)
+    parser.add_argument("directory", help="where to, which must not be there yet")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    target = Path(args.directory).resolve()
+    install(machine.Options(xen=args.xen), target)
+    print(f"to run the tests, as root in dom0: {target}/run_kselftest.sh")
+    return Status.GOOD

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The selftests on every kernel and every Xen that the driver is for."""
 
+import argparse
 import contextlib
 import json
 import multiprocessing
@@ -11,8 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from campaigns import suite
-from lab import build, host, ktap, machine, versions
+from campaigns import arguments, outcome, suite
+from lab import build, host, ktap, machine, ran, versions
 from lab.arch import ALL, SINGLE_THREAD
 from lab.failure import Failure, Status
 
@@ -201,3 +202,27 @@ def run(
         for line in table(results):
             print(line, flush=True)
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument(
+        "--timeout",
+        type=arguments.seconds,
+        default=3600,
+        metavar="SECONDS",
+        help="time limit of each machine from power-on (3600)",
+    )
+    parser.add_argument(
+        "row",
+        nargs="*",
+        help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20; -pvh, a processor and "
+        "the pages' size may follow",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = machine.Options(timeout=args.timeout)
+    with ran.collected("matrix"):
+        return outcome.close(*run(options, args.row))

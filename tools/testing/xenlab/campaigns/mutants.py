@@ -4,12 +4,13 @@
 Each must turn the tests red that its record names.
 """
 
+import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from campaigns import records, suite
+from campaigns import arguments, outcome, records, suite
 from campaigns.records import Mutant
 from lab import (
     build,
@@ -340,3 +341,25 @@ def run(
         total += counts
         failures += more
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, (), 2400, arguments.BOTH)
+    parser.add_argument("name", nargs="*", help="mutants (default: all)")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="run the whole programs, not only the tests that the mutants name",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    total = ktap.Counts()
+    failures: list[Failure] = []
+    for options in arguments.each_arch(args):
+        counts, more = run(options, args.name, args.whole)
+        total += counts
+        failures += more
+    return outcome.close(total, failures)

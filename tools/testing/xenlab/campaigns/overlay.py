@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The driver as a patch for a kernel source tree, in place of the tree's own."""
 
+import argparse
 import os
 import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from campaigns import arguments
 from lab import build, edit, host
 from lab.failure import Failure, Status
 
@@ -241,3 +243,15 @@ def make(kernel: Path) -> edit.Tree:
     tree.put("MAINTAINERS", add_maintained(tree.read("MAINTAINERS"), covered))
     return tree
 
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument("source", metavar="DIRECTORY", help="the kernel source")
+    arguments.add_output(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    tree = make(Path(args.source).resolve())
+    name = f"overlay-{edit.version(tree)}"
+    return arguments.write_patch(tree, MESSAGE, name, args.output)

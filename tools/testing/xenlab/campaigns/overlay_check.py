@@ -4,6 +4,7 @@
 And the kernel's own driver with the new command, in one way.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaigns import overlay, upstream
+from campaigns import outcome, overlay, upstream
 from lab import edit, fetch, host, kernel, ktap
 from lab.arch import ALL
+from lab.failure import Failure, Status
 
 CONFIG = host.DATA / "overlay.config"
 SCRATCH = host.BUILD / "overlay"
@@ -355,3 +357,26 @@ def run(versions: Sequence[str], combinations: Sequence[str]) -> ktap.Counts:
         print(f"Linux {version}: {counts} ({time.monotonic() - start:.0f} s)", flush=True)
         total += counts
     return total
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument(
+        "--combination",
+        action="append",
+        default=[],
+        metavar="XX",
+        help="XEN_PRIVCMD and XEN_DM_OP, such as my (default: all; may be repeated)",
+    )
+    parser.add_argument("version", nargs="*", help="kernel versions (default: all)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    for given, known in (
+        (args.version, tuple(VERSIONS)),
+        (args.combination, COMBINATIONS),
+    ):
+        for word in set(given) - set(known):
+            raise Failure(Status.USAGE, f"{word}: not one of {', '.join(known)}")
+    return outcome.close(run(args.version, args.combination), [])

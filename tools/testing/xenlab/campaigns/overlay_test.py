@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The selftests on a kernel that has the driver built in."""
 
+import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from campaigns import debug, overlay, suite
+from campaigns import arguments, debug, outcome, overlay, suite
 from lab import build, cpio, fetch, host, hypervisor, kernel, ktap, machine, versions
 from lab.arch import ARM64, SINGLE_THREAD
 from lab.failure import Failure
@@ -101,3 +102,14 @@ def run(
         total += counts
         failures += [failure] if failure else []
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_timeout(parser, 3600)
+    parser.add_argument("program", nargs="*", help="test programs (default: all)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(*run(machine.Options(timeout=args.timeout), args.program))

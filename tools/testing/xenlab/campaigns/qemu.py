@@ -4,12 +4,20 @@
 Debian's own is built without seccomp.
 """
 
+import argparse
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from campaigns import toolstack, upstream, upstream_check, upstream_qemu
+from campaigns import (
+    arguments,
+    outcome,
+    toolstack,
+    upstream,
+    upstream_check,
+    upstream_qemu,
+)
 from campaigns.toolstack import Check
 from lab import cpio, fetch, host, ktap, machine, versions
 from lab.failure import Failure, Status
@@ -238,3 +246,16 @@ def run(
         total += counts
         failures += more
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, ("ours", "stock", arguments.BOTH), 7200)
+    parser.add_argument(
+        "part", nargs="*", help="too-many, too-few (default: both), life, tight"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(*run(arguments.each_driver(args), args.part))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Checks xenlab itself: its unit tests, then that real failures are told apart."""
 
+import argparse
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from campaigns import outcome
 from lab import cpio, fetch, host, image as images, ktap, machine, programs, skips
 from lab.arch import AMD64, SINGLE_THREAD
 from lab.failure import Status
@@ -308,3 +310,14 @@ def run() -> ktap.Counts:
     _check_signal(checks, signal.SIGKILL, -signal.SIGKILL)
     _check_qemu_dies(checks)
     return checks.counts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    del parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    del args
+    return outcome.close(run(), [])

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The manual's SELinux policy: compiled as it stands there, and enforced in a dom0."""
 
+import argparse
 import re
 import textwrap
 from dataclasses import replace
 from pathlib import Path
 
-from campaigns import suite
+from campaigns import arguments, outcome, suite
 from lab import build, cpio, host, ktap, machine, programs, skips, versions
 from lab.failure import Failure, Status
 
@@ -74,3 +75,13 @@ def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
     load = machine.Load(built.modules(), files)
     counts, failure, _ = suite.run_programs(options, trees, load, [PROGRAM], skips.Skips())
     return counts, [failure] if failure is not None else []
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, (), 600)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(*run(arguments.options(args)))

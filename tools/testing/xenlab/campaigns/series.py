@@ -27,6 +27,7 @@ older than the defect. dom0 is that on which the tests run. Several changes stan
 list of [[fix.change]].
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -249,3 +250,20 @@ def make(source: Path, xen: Path | None = None, qemu: Path | None = None) -> lis
         lines.append(str(path.relative_to(host.REPO)))
     lines.append(f"as branches: {OUTPUT / 'a-tree'}, {OUTPUT / 'b-tree'}")
     return [*lines, *DISCLOSURE.splitlines()]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.add_argument(
+        "--kernel", metavar="DIRECTORY", required=True, help="a kernel source"
+    )
+    parser.add_argument("--xen", metavar="DIRECTORY", help="a Xen source, too")
+    parser.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source, too")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    given = [Path(name).resolve() if name else None for name in (args.xen, args.qemu)]
+    for line in make(Path(args.kernel).resolve(), *given):
+        print(line, flush=True)
+    return Status.GOOD

@@ -9,6 +9,7 @@ Before that, each patch of both series is built after those before it, as a bise
 would build it.
 """
 
+import argparse
 import itertools
 import re
 import shutil
@@ -18,7 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaigns import (
+    arguments,
     mutants,
+    outcome,
     overlay,
     overlay_check,
     series,
@@ -439,3 +442,20 @@ def run(
         if fix.unshown and (not wanted or fix.name in wanted):
             print(f"  {fix.name}: not shown: {fix.unshown}", flush=True)
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_timeout(parser, 1800)
+    parser.add_argument(
+        "--coarse",
+        action="store_true",
+        help="try two drivers, without any fix and with all, and not two for each fix",
+    )
+    parser.add_argument("name", nargs="*", help="fixes (default: all)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = machine.Options(timeout=args.timeout)
+    return outcome.close(*run(options, args.name, args.coarse))

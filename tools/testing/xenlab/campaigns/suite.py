@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The selftests: built, run in dom0, judged."""
 
+import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from campaigns import arguments, outcome
 from lab import (
     build,
     cpio,
@@ -278,3 +280,22 @@ def run(
         if failure is not None:
             failures.append(failure)
     return total, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, ("ours", "stock", stock.EVENTFDS, "both"), 3600)
+    parser.add_argument(
+        "--count",
+        type=arguments.count,
+        metavar="N",
+        help="interrupts and doorbells that doorbell_test counts (2400), domains and "
+        "lives of one that lifetime_test makes (200)",
+    )
+    parser.add_argument("program", nargs="*", help="test programs (default: all)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    machines = arguments.each_driver(args)
+    return outcome.close(*run(machines, args.program, args.count))

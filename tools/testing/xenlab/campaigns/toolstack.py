@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Debian's Xen toolstack and QEMU, unmodified, on a driver: guests from boot to end."""
 
+import argparse
 import gzip
 import io
 import os
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from campaigns import kselftest, suite
+from campaigns import arguments, kselftest, outcome, suite
 from lab import (
     arch,
     build,
@@ -389,3 +390,19 @@ def run(
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Runs the checks of some parts with one driver."""
     return run_checks(options, checks(parts or DEFAULT))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, ("ours", "stock"), 1500)
+    parser.add_argument(
+        "part",
+        nargs="*",
+        help="guests, held, domu, hvm (default: these), qemu, kselftest, stubdom (needs "
+        "Xen 4.19 or newer)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(*run(arguments.options(args), args.part))

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Shows on real Xen that what upstream.py's patches make does what it should."""
 
+import argparse
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from campaigns import suite, upstream
+from campaigns import arguments, outcome, suite, upstream
 from lab import (
     build,
     cpio,
@@ -248,3 +249,13 @@ def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
     for counts, _ in results:
         total += counts
     return total, [failure for _, failure in results if failure]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_timeout(parser, 3600)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    return outcome.close(*run(machine.Options(timeout=args.timeout)))

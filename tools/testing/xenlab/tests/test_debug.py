@@ -5,7 +5,7 @@ import unittest
 from dataclasses import replace
 
 import xenlab
-from campaigns import debug
+from campaigns import arguments, debug
 from lab import arch, machine
 from lab.failure import Failure
 
@@ -43,7 +43,7 @@ class DebugTest(unittest.TestCase):
             (["debug", "--arch", "amd64", "--pvh"], ["amd64 PVH"]),
             (["debug", "--pvh"], ["amd64 PVH"]),
         ):
-            each = xenlab._each_arch(xenlab._parser().parse_args(words))
+            each = arguments.each_arch(xenlab._parser().parse_args(words))
             machines = [
                 f"{item.arch.name}{' PVH' if item.pvh else ''}"
                 for item in debug.machines(each)

@@ -8,7 +8,7 @@ import unittest
 from unittest import mock
 
 import xenlab
-from campaigns import suite
+from campaigns import arguments, suite
 from lab import arch, build, host, ktap, programs
 from lab.failure import Status
 
@@ -23,7 +23,7 @@ class CommandLineTest(unittest.TestCase):
         settings = (build.SELFTESTS / "settings").read_text(encoding="utf-8")
         self.assertEqual(settings, f"timeout={programs.PROGRAM_LIMIT}\n")
         self.assertLess(int(each[1]), programs.PROGRAM_LIMIT)
-        options = xenlab._options(xenlab._parser().parse_args(["test"]))
+        options = arguments.options(xenlab._parser().parse_args(["test"]))
         self.assertLess(programs.PROGRAM_LIMIT, options.timeout)
         self.assertLess(suite.LONG_LIMIT, options.timeout)
 
@@ -83,7 +83,7 @@ class CommandLineTest(unittest.TestCase):
             (("differential", "--arch", "amd64"), arch.SINGLE_THREAD),
         ):
             args = xenlab._parser().parse_args(words)
-            self.assertEqual(xenlab._options(args).accel, accel, words)
+            self.assertEqual(arguments.options(args).accel, accel, words)
 
     def test_each_driver_has_a_machine_of_its_own(self) -> None:
         with (

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One shell command in dom0."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from campaigns import arguments, suite
+from lab import build, cpio, fetch, image as images, machine, stock, versions
+from lab.failure import Failure, Status
+
+
+def load(args: argparse.Namespace, trees: fetch.Trees) -> machine.Load:
+    """Returns what the options and the driver add to dom0."""
+    files = cpio.Archive()
+    for name in args.add:
+        path = Path(name)
+        if not path.exists():
+            raise Failure(Status.USAGE, f"--add {name}: there is no such file")
+        files.copy(f"opt/{path.resolve().name}", path)
+    if args.selftests:
+        directory = build.selftests(trees)
+        built = build.modules(trees)
+        suite.put(files, directory, built)
+        return machine.Load(suite.modules(args.driver, trees, built), files)
+    if args.driver == "ours":
+        return machine.Load(build.modules(trees).modules(), files)
+    return machine.Load(stock.modules(args.driver, trees), files)
+
+
+def sink(data: bytes) -> None:
+    """Prints what comes out of dom0 at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    arguments.add_machine(parser, ("ours", "stock", stock.EVENTFDS), 600)
+    arguments.add_files(parser)
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="[--] COMMAND...",
+        help="one word is a shell command line, several are one command",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    words: list[str] = args.command[args.command[:1] == ["--"] :]
+    if not words:
+        raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    options = arguments.options(args)
+    trees = versions.trees(options)
+    files = load(args, trees)
+    verdict = machine.boot(options, images.make(trees), files, line, sink)
+    if verdict.status is not Status.GOOD:
+        raise verdict.failure()
+    return Status.GOOD

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The patches with the new command alone: one for each source."""
+
+import argparse
+from pathlib import Path
+
+from campaigns import arguments, upstream, upstream_qemu
+from lab import edit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--kernel", metavar="DIRECTORY", help="a kernel source")
+    group.add_argument("--xen", metavar="DIRECTORY", help="a Xen source")
+    group.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source")
+    arguments.add_output(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    if args.qemu:
+        tree = upstream_qemu.make(Path(args.qemu).resolve())
+        name = f"upstream-qemu-{tree.read('VERSION').strip()}"
+        return arguments.write_patch(tree, upstream_qemu.MESSAGE, name, args.output)
+    if args.xen:
+        tree, name = upstream.xen(Path(args.xen).resolve()), "upstream-xen"
+        return arguments.write_patch(tree, upstream.XEN_MESSAGE, name, args.output)
+    tree = upstream.kernel(Path(args.kernel).resolve())
+    name = f"upstream-{edit.version(tree)}"
+    return arguments.write_patch(tree, upstream.KERNEL_MESSAGE, name, args.output)
