@@ -186,8 +186,7 @@ everything:
 .PHONY: lint
 lint:
 	$(SETUP) lint
-	@tools/testing/xenlab/lint --kernel-tree "$$($(XENLAB) path source)" \
-		--kdir "$$($(XENLAB) path kdir)" --sysroot "$$($(XENLAB) path sysroot)"
+	@$(XENLAB) lint
 
 .PHONY: docs
 docs:

@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn, Protocol
 sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 
 from campaigns import (
-    bench, check, deb, debug, demo, differential, everything, fetch, kselftest, matrix,
+    bench, check, deb, debug, demo, differential, everything, fetch, kselftest, lint, matrix,
     mutants, outcome, overlay, overlay_check, overlay_test, path, qemu, run, selfcheck,
     selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
     upstream_patch,
@@ -101,6 +101,7 @@ COMMANDS = (
     ),
     Command("upstream-check", upstream_check, "run what upstream-patch makes on real Xen"),
     Command("check", check, "run all checks, each of which is a command"),
+    Command("lint", lint, "check the sources; silent when clean"),
     Command("everything", everything, "run make's targets, and record how each ended"),
     Command("selfcheck", selfcheck, "check xenlab itself, also on real boots"),
 )

@@ -90,7 +90,7 @@ PLACES = (
         r"^\tcase NAME:",
         r"^static void fill_asked\(.*?^\}",
     ),
-    Place("tools/testing/xenlab/lint", "a line in COMMANDS", r'^    "NAME": \('),
+    Place("tools/testing/xenlab/campaigns/lint.py", "a line in COMMANDS", r'^    "NAME": \('),
     Place(f"{MANUAL}/privcmd.rst", "a line in the table of commands", r"^   \* - ``NAME``$"),
     Place(
         f"{MANUAL}/privcmd.rst",

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Check the sources without running them: silent and 0 when they are clean.
 
-Each finding is one line, "check: what is wrong".  Exit status: 0 clean, 1 findings,
-2 bad usage.  Scratch files go below build/lint.
+Each finding is one line, "check: what is wrong"; with findings the exit status is 1.
+Scratch files go below build/lint.
 """
 
 import argparse
@@ -21,10 +20,12 @@ import sys
 import time
 from typing import Callable, Sequence
 
-from campaigns import commands
+from campaigns import commands, path
+from lab import host
+from lab.failure import Status
 
-TOP = pathlib.Path(__file__).resolve().parents[3]
-SCRATCH = TOP / "build" / "lint"
+TOP = host.REPO
+SCRATCH = host.BUILD / "lint"
 UAPI = "include/uapi/xen/privcmd.h"
 DESIGN = "Documentation/design.rst"
 LAB = "Documentation/lab.rst"
@@ -496,21 +497,28 @@ def missing(places: Places) -> list[str]:
     return lines
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
     directories = {
         "--kernel-tree": "kernel source: scripts/checkpatch.pl, scripts/kernel-doc, the selftests",
         "--kdir": "kernel headers to build the modules against",
         "--sysroot": "holds Xen's headers in usr/include/xen",
     }
     for option, what in directories.items():
-        parser.add_argument(option, type=pathlib.Path, required=True, metavar="DIR", help=what)
+        parser.add_argument(
+            option, type=pathlib.Path, metavar="DIR", help=f"{what} (default: a fetched one)"
+        )
     names = [check.__name__ for check in CHECKS]
     parser.add_argument("--only", choices=names, action="append", help="run just this check")
     parser.add_argument("--time", action="store_true", help="say how long each check took")
-    arguments = parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
     places = Places(
-        arguments.kernel_tree.resolve(), arguments.kdir.resolve(), arguments.sysroot.resolve()
+        (args.kernel_tree or path.find(path.SOURCE)).resolve(),
+        (args.kdir or path.find(path.KDIR)).resolve(),
+        (args.sysroot or path.find(path.SYSROOT)).resolve(),
     )
 
     problems = [f"lint: {line}" for line in missing(places)]
@@ -520,17 +528,13 @@ def main() -> int:
         def timed(check: Callable[[Places], list[str]]) -> list[str]:
             start = time.monotonic()
             lines = [f"{check.__name__}: {line}" for line in check(places)]
-            if arguments.time:
+            if args.time:
                 print(f"{check.__name__}: {time.monotonic() - start:.1f} s", file=sys.stderr)
             return lines
 
-        chosen = [check for check in CHECKS if check.__name__ in (arguments.only or names)]
+        chosen = [check for check in CHECKS if not args.only or check.__name__ in args.only]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             problems = sum(pool.map(timed, chosen), [])
     for line in problems:
         print(line)
-    return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Status.COMMAND if problems else Status.GOOD
