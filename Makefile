@@ -77,7 +77,7 @@ check-eventfds:
 .PHONY: check-debug
 check-debug:
 	$(SETUP) test arm64 kernel
-	@$(XENLAB) debug
+	@$(XENLAB) check-debug
 
 .PHONY: differential
 differential:
@@ -87,15 +87,15 @@ differential:
 .PHONY: check-toolstack
 check-toolstack:
 	$(SETUP) test
-	@$(XENLAB) toolstack
-	@$(XENLAB) toolstack --xen 4.20 hvm
-	@$(XENLAB) toolstack kselftest
-	@$(XENLAB) toolstack --driver stock kselftest
+	@$(XENLAB) check-toolstack
+	@$(XENLAB) check-toolstack --xen 4.20 hvm
+	@$(XENLAB) check-toolstack kselftest
+	@$(XENLAB) check-toolstack --driver stock kselftest
 
 .PHONY: check-qemu
 check-qemu:
 	$(SETUP) qemu
-	@$(XENLAB) qemu --driver both
+	@$(XENLAB) check-qemu --driver both
 
 INSTALL_PATH ?= build/kselftest
 
@@ -112,12 +112,12 @@ matrix:
 .PHONY: check-selinux
 check-selinux:
 	$(SETUP) selinux
-	@$(XENLAB) selinux
+	@$(XENLAB) check-selinux
 
 .PHONY: check-deb
 check-deb:
 	$(SETUP) deb
-	@$(XENLAB) deb
+	@$(XENLAB) check-deb
 
 .PHONY: bench
 bench:
@@ -165,18 +165,18 @@ series: linux-source
 .PHONY: check-series
 check-series:
 	$(SETUP) test patches kernel
-	@$(XENLAB) series-check
+	@$(XENLAB) check-series
 
 .PHONY: check-overlay
 check-overlay:
 	$(SETUP) arm64 patches kernel lint
-	@$(XENLAB) overlay-check
+	@$(XENLAB) check-overlay
 	@$(XENLAB) overlay-test
 
 .PHONY: check-upstream
 check-upstream:
 	$(SETUP) test patches
-	@$(XENLAB) upstream-check
+	@$(XENLAB) check-upstream
 
 .PHONY: everything
 everything:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the fixes of the kernel's own driver repair that no other test shows alone:
- * xenlab.py series-check runs these before and after each fix.
+ * xenlab.py check-series runs these before and after each fix.
  */
 
 #include "eventfd.h"

@@ -66,8 +66,8 @@ LISTS: Mapping[str, Sequence[Check]] = {
         Check("mutants", ("mutants", "--arch", "amd64")),
     ),
     "emulators": (
-        Check("qemu", ("toolstack", "qemu")),
-        Check("stubdom", ("toolstack", "--xen", "4.20", "stubdom")),
+        Check("qemu", ("check-toolstack", "qemu")),
+        Check("stubdom", ("check-toolstack", "--xen", "4.20", "stubdom")),
         Check(
             "emulator",
             ("test", "--driver", "both", "emulator_test", "emulator_sandbox_test"),

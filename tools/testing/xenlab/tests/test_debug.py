@@ -36,12 +36,12 @@ class DebugTest(unittest.TestCase):
 
     def test_kinds_of_dom0(self) -> None:
         for words, names in (
-            (["debug"], ["amd64", "arm64", "amd64 PVH"]),
-            (["debug", "--arch", "both", "a_test"], ["amd64", "arm64", "amd64 PVH"]),
-            (["debug", "--arch", "amd64"], ["amd64"]),
-            (["debug", "--arch", "arm64"], ["arm64"]),
-            (["debug", "--arch", "amd64", "--pvh"], ["amd64 PVH"]),
-            (["debug", "--pvh"], ["amd64 PVH"]),
+            (["check-debug"], ["amd64", "arm64", "amd64 PVH"]),
+            (["check-debug", "--arch", "both", "a_test"], ["amd64", "arm64", "amd64 PVH"]),
+            (["check-debug", "--arch", "amd64"], ["amd64"]),
+            (["check-debug", "--arch", "arm64"], ["arm64"]),
+            (["check-debug", "--arch", "amd64", "--pvh"], ["amd64 PVH"]),
+            (["check-debug", "--pvh"], ["amd64 PVH"]),
         ):
             each = arguments.each_arch(xenlab._parser().parse_args(words))
             machines = [

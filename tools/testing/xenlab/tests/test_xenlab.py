@@ -8,7 +8,7 @@ import unittest
 from unittest import mock
 
 import xenlab
-from campaigns import arguments, suite
+from campaigns import arguments, check, suite
 from lab import arch, build, host, ktap, programs
 from lab.failure import Status
 
@@ -59,17 +59,31 @@ class CommandLineTest(unittest.TestCase):
             ("matrix", "amd64-6.12"),
             ("fetch", "everything"),
             ("path", "nowhere"),
-            ("toolstack", "nowhere"),
+            ("check-toolstack", "nowhere"),
             ("series",),
             ("series", "--kernel"),
             ("series", "--kernel", "/nonexistent"),
             ("series", "--kernel", "/", "--xen"),
-            ("series-check", "no-such-fix"),
+            ("check-series", "no-such-fix"),
         ):
             with self.subTest(arguments=arguments):
                 status, shown = self.main(*arguments)
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(len(shown.splitlines()), 1, shown)
+
+    def test_what_make_has_a_target_for_is_called_as_that_is(self) -> None:
+        makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
+        lists = [f"check-{name}" for name in check.LISTS]
+        found = []
+        for target, recipe in re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)+)", makefile, re.M):
+            words = re.findall(r"^\t@\$\(XENLAB\) ([a-z-]+)", recipe, re.M)
+            if target not in lists and (words or "$(CHECK)" in recipe):
+                self.assertIn(target, words or ["check"])
+                found.append(target)
+        names = {command.name for command in xenlab.COMMANDS}
+        self.assertLessEqual(set(found), names)
+        self.assertEqual({name for name in names if f"\n{name}:" in makefile} - set(found), set())
+        self.assertIn("check-series", found)
 
     def test_only_our_driver_has_processors_that_run_at_once(self) -> None:
         for words, accel in (
