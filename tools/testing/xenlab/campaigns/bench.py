@@ -30,6 +30,8 @@ DRIVERS = ("stock", "ours")
 RESULT = host.BUILD / "bench.json"
 PLOT = host.BUILD / "bench"
 DOCUMENT = host.REPO / "Documentation/bench"
+# Gnuplot's terminal for the manual.
+PICTURE = "svg size 800,500 background 'white'"
 
 
 # The cost by operation; the reason, where an operation could not be measured.
@@ -280,8 +282,8 @@ def parse_throughput(text: str) -> Throughput:
     return rates
 
 
-def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path) -> str:
-    """Returns the script that draws both plots on a terminal of gnuplot's."""
+def _growth_plot(rows: Sequence[Row]) -> list[str]:
+    """Returns the lines of the plot of costs per frame."""
     lines = []
     for what in ("mmapbatch_v2", "munmap"):
         lines.append(f"${what} << EOD")
@@ -289,16 +291,9 @@ def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path)
             cells = ("?" if cost is None else f"{cost:.1f}" for cost in costs)
             lines.append(f"{frames} {' '.join(cells)}")
         lines.append("EOD")
-    for how, by_processes in rates.items():
-        lines.append(f"${how} << EOD")
-        for processes, rate in by_processes.items():
-            lines.append(f"{processes} {rate / by_processes[1]:.3f}")
-        lines.append("EOD")
-    lines += [
-        f"set terminal {terminal}",
-        f"set output '{output}'",
+    return [
+        *lines,
         "set datafile missing '?'",
-        "set multiplot layout 2,1",
         "set title 'Instructions per frame, by frames in one request'",
         "set logscale x 4; set logscale y; set rmargin 6",
         "set xlabel 'frames'",
@@ -308,6 +303,19 @@ def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path)
             for what in ("mmapbatch_v2", "munmap")
             for column, driver in enumerate(DRIVERS, start=2)
         ),
+    ]
+
+
+def _rates_plot(rates: Throughput) -> list[str]:
+    """Returns the lines of the plot of processes at the same time."""
+    lines = []
+    for how, by_processes in rates.items():
+        lines.append(f"${how} << EOD")
+        for processes, rate in by_processes.items():
+            lines.append(f"{processes} {rate / by_processes[1]:.3f}")
+        lines.append("EOD")
+    return [
+        *lines,
         "unset logscale; set xrange [0.5:4.5]; set yrange [0:*]; set xtics 1",
         "set xlabel 'processes'; set key bottom",
         "set title 'DM_NR_VCPUS a second, against one process; 2 processors' noenhanced",
@@ -316,21 +324,25 @@ def gnuplot(rows: Sequence[Row], rates: Throughput, terminal: str, output: Path)
             f"${how} using 1:2 with linespoints title '{_LOADS[how]}'"
             for how in rates
         ),
+    ]
+
+
+def gnuplot(terminal: str, output: Path, *plots: Sequence[str]) -> str:
+    """Returns the script that draws plots, one below the other."""
+    lines = [
+        f"set terminal {terminal}",
+        f"set output '{output}'",
+        f"set multiplot layout {len(plots)},1",
+        *(line for plot in plots for line in plot),
         "unset multiplot",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _draw(rows: Sequence[Row], rates: Throughput) -> None:
-    """Draws the plots as PNG and in letters."""
-    for terminal, suffix in (
-        ("pngcairo size 900,1200", "png"),
-        ("dumb size 100,60 nofeed", "txt"),
-    ):
-        output = PLOT.with_suffix(f".{suffix}")
-        script = PLOT.with_suffix(".gnuplot")
-        script.write_text(gnuplot(rows, rates, terminal, output), encoding="utf-8")
-        host.command("drawing the plots", [host.tool("gnuplot"), str(script)])
+def _draw(terminal: str, output: Path, *plots: Sequence[str]) -> None:
+    script = PLOT.with_suffix(".gnuplot")
+    script.write_text(gnuplot(terminal, output, *plots), encoding="utf-8")
+    host.command("drawing the plots", [host.tool("gnuplot"), str(script)])
 
 
 @dataclass(frozen=True)
@@ -441,12 +453,16 @@ def remarks(records: Mapping[str, Sequence[Record]], runs: int) -> list[str]:
     return lines + (differing or same)
 
 
+def _document_path(options: machine.Options, suffix: str) -> Path:
+    name = f"{options.arch.name}{'-pvh' * options.pvh}{suffix}"
+    return host.directory(DOCUMENT) / name
+
+
 def _write_document(
     lab: Lab, options: machine.Options, what: str, lines: Sequence[str]
 ) -> None:
-    name = f"{options.arch.name}{'-pvh' if options.pvh else ''}{what}.inc"
     text = document(lines, _describe(lab, options))
-    (host.directory(DOCUMENT) / name).write_text(text, encoding="utf-8")
+    _document_path(options, f"{what}.inc").write_text(text, encoding="utf-8")
 
 
 def eventfds(
@@ -490,10 +506,13 @@ def run(
         say(line)
     if write_document:
         _write_document(lab, options, "", [*lines, "", *map(str, results)])
+        _draw(PICTURE, _document_path(options, ".svg"), _growth_plot(rows))
     host.say("how many requests processes make at the same time")
     command = f"{PROGRAM} throughput"
     rates = parse_throughput(lab.boot(replace(options, driver="ours"), command))
-    _draw(rows, rates)
+    plots = (_growth_plot(rows), _rates_plot(rates))
+    _draw("pngcairo size 900,1200", PLOT.with_suffix(".png"), *plots)
+    _draw("dumb size 100,60 nofeed", PLOT.with_suffix(".txt"), *plots)
     say(f"table: {RESULT}; plots: {PLOT}.png, {PLOT}.txt")
     for goal in results:
         say(str(goal))
@@ -521,7 +540,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--document",
         action="store_true",
-        help="put the table into Documentation/bench",
+        help="put the table and the plot into Documentation/bench",
     )
     parser.add_argument(
         "--timeout",

@@ -79,7 +79,8 @@ class BenchTest(unittest.TestCase):
             bench.growth(rows, "mmapbatch_v2"), [(1, 6000, 6000), (64, 1000, 1000)]
         )
         rates = bench.parse_throughput("getppid_1 7\nsame_1 500\nsame_2 900\n")
-        script = bench.gnuplot(rows, rates, "dumb", Path("plot"))
+        plots = (bench._growth_plot(rows), bench._rates_plot(rates))
+        script = bench.gnuplot("dumb", Path("plot"), *plots)
         self.assertIn("\n64 1000.0 1000.0\n", script)
         self.assertIn("\n2 1.800\n", script)
 
