@@ -159,7 +159,7 @@ static long map_runs(const struct privcmd_mmap *mmap, bool read_only)
 
 /**
  * privcmd_mmap_entries() - MMAP: runs of frames, from the start of a mapping on.
- * @file: the file.
+ * @priv: the file.
  * @arg: the domain, which has been checked, and the runs.
  *
  * Return: 0; -ENOSYS; -EINVAL if the runs do not go into an empty mapping, from its start

@@ -262,7 +262,7 @@ long privcmd_mmapbatch_limited(struct privcmd_file *priv, union privcmd_arg *arg
 
 /**
  * privcmd_mmapbatch_v2() - MMAPBATCH_V2: single frames, each with its error.
- * @file: the file.
+ * @priv: the file.
  * @arg: the domain, which has been checked, the address, the frames and errors.
  *
  * Return: 0, also if frames could not be mapped, which their errors tell;

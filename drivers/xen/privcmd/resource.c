@@ -142,7 +142,7 @@ static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
 
 /**
  * privcmd_mmap_resource() - MMAP_RESOURCE: map a resource, or ask for its size.
- * @file: the file.
+ * @priv: the file.
  * @arg: the domain, which has been checked, the resource and the address; gets
  *	the size.
  *
