@@ -80,6 +80,7 @@ HELPERS = (
     "hold-domain",
     "idle-guest",
     "late-xenstore",
+    "limits",
     "reach",
     "set-target",
     "take-domid",
