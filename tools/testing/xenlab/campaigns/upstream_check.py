@@ -57,7 +57,7 @@ LIBRARIES = {
     upstream.MEMORY_LIBRARY: (MEMORY_LIBRARY, ("core.c", "linux.c"), ()),
 }
 # The second one is for these libraries alone: with others it skips all.
-LIBRARY_TESTS = ("dm_nr_vcpus_test", "library_limits")
+LIBRARY_TESTS = ("dm_nr_vcpus_test", "library_limits", "varstored_test")
 STRACE = fetch.Spec("strace", ("strace",), lambda tree: None)
 TRACE = (
     "LD_LIBRARY_PATH=/opt/strace /opt/strace/strace -f -X raw -e trace=ioctl,close "

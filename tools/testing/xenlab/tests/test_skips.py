@@ -102,7 +102,10 @@ class SkipsTest(unittest.TestCase):
             for path in build.SELFTESTS.glob("*_test.c")
             for test in suite.tests(path.read_text(encoding="utf-8"))
         }
-        found |= {(name, "program.is_built") for name in ("emulator_test", "emulator_sandbox_test")}
+        found |= {
+            (name, "program.is_built")
+            for name in ("emulator_test", "emulator_sandbox_test", "varstored_test")
+        }
         reach = (build.SELFTESTS / "reach.c").read_text(encoding="utf-8")
         named = re.findall(r'expect\w*\("(\w+)"', reach)
         parts = [part for each in toolstack.PARTS.values() for part in each if part.tests]
