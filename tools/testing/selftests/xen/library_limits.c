@@ -5,33 +5,20 @@
  * cannot limit files, they say so and change nothing.
  */
 
+#include "limits.h"
 #include "mapping.h"
 
 #include <dlfcn.h>
-#include <stdlib.h>
 
 #include <xenforeignmemory.h>
 #include <xentoolcore.h>
 
 #ifndef XENFOREIGNMEMORY_LIMIT_READ_ONLY
 #define XENFOREIGNMEMORY_LIMIT_READ_ONLY 1U
+#define XENFOREIGNMEMORY_LIMIT_NO_MAPPING 2U
 #endif
 
 #define OPERATION(name) (1ULL << XEN_DMOP_ ## name)
-
-/* What anybody sees of what a file has left. */
-static struct privcmd_limit limit_of(int fd)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	return (struct privcmd_limit) {
-		.commands = strtoull(proc_line(path, "commands"), NULL, 16),
-		.dm_ops = strtoull(proc_line(path, "dm_ops"), NULL, 16),
-		.resources = strtoul(proc_line(path, "resources"), NULL, 16),
-		.flags = strtoul(proc_line(path, "limit_flags"), NULL, 16),
-	};
-}
 
 /* That of the handle that was opened last: it has the highest number. */
 static int last_file(void)
@@ -50,8 +37,9 @@ static int last_file(void)
 
 static void expect_left(struct __test_metadata *_metadata, struct privcmd_limit expected)
 {
-	struct privcmd_limit left = limit_of(last_file());
+	struct privcmd_limit left;
 
+	ASSERT_TRUE(read_limit(last_file(), &left));
 	EXPECT_EQ(expected.commands, left.commands);
 	EXPECT_EQ(expected.dm_ops, left.dm_ops);
 	EXPECT_EQ(expected.resources, left.resources);
@@ -144,6 +132,19 @@ TEST_F(device_model, can_do_without_the_question)
 		expect_left(_metadata, (struct privcmd_limit) {
 			.commands = COMMAND(IOCTL_PRIVCMD_DM_OP) | COMMAND(IOCTL_PRIVCMD_LIMIT),
 			.dm_ops = OPERATION(create_ioreq_server),
+		});
+}
+
+TEST_F(device_model, can_be_left_with_nothing)
+{
+	bool limited = LIMIT_OPERATIONS(self, 0);
+	ioservid_t id;
+
+	EXPECT_EQ(limited ? -EPERM : 3, vcpus_of(self->dmod, self->dom));
+	EXPECT_EQ(limited ? -EPERM : 0, create_server(self->dmod, self->dom, &id));
+	if (limited)
+		expect_left(_metadata, (struct privcmd_limit) {
+			.commands = COMMAND(IOCTL_PRIVCMD_LIMIT),
 		});
 }
 
@@ -290,12 +291,27 @@ TEST_F(foreign_memory, can_only_be_mapped_for_reading)
 		});
 }
 
+TEST_F(foreign_memory, can_be_left_with_nothing)
+{
+	const int prot = PROT_READ;
+	bool limited = LIMIT_MAPPING(self, ~0U, XENFOREIGNMEMORY_LIMIT_NO_MAPPING);
+
+	EXPECT_EQ(limited ? -EPERM : 0, map_and_unmap(self->fmem, self->target.dom, prot));
+	EXPECT_EQ(limited ? -EPERM : 0,
+		  map_grants_and_unmap(self->fmem, self->target.dom, prot));
+	if (limited)
+		expect_left(_metadata, (struct privcmd_limit) {
+			.commands = COMMAND(IOCTL_PRIVCMD_LIMIT),
+			.resources = ~0U,
+		});
+}
+
 /* Those of later libraries, whatever the driver. */
 TEST_F(foreign_memory, is_not_limited_by_unknown_flags)
 {
 	const int prot = PROT_READ | PROT_WRITE;
 
-	EXPECT_EQ(-1, self->limit(self->fmem, 0, XENFOREIGNMEMORY_LIMIT_READ_ONLY | 2));
+	EXPECT_EQ(-1, self->limit(self->fmem, 0, XENFOREIGNMEMORY_LIMIT_READ_ONLY | 4));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(0, map_and_unmap(self->fmem, self->target.dom, prot));
 	EXPECT_EQ(0, map_grants_and_unmap(self->fmem, self->target.dom, prot));

@@ -188,7 +188,7 @@ DECLARATIONS = {
  *
  * @parm dmod handle to the open devicemodel interface
  * @parm operations what stays: bit n is the operation of number n. If any bit
- *       is 0, operations from 64 on are gone.
+ *       is 0, operations from 64 on are gone. 0 leaves nothing.
  * @return 0 on success, -1 on failure: errno is ENOTTY if the kernel cannot
  *         limit handles, EOPNOTSUPP if this platform cannot. Nothing is
  *         changed then.
@@ -198,6 +198,8 @@ int xendevicemodel_limit(xendevicemodel_handle *dmod, uint64_t operations);
     MEMORY_LIBRARY: """\
 /* Nothing can be mapped that can be written. */
 #define XENFOREIGNMEMORY_LIMIT_READ_ONLY (1U << 0)
+/* Nothing can be mapped at all. */
+#define XENFOREIGNMEMORY_LIMIT_NO_MAPPING (1U << 1)
 
 /**
  * This function limits this handle, for good, to mapping: what else its file
@@ -210,8 +212,9 @@ int xendevicemodel_limit(xendevicemodel_handle *dmod, uint64_t operations);
  * @parm resources types of resources that can still be mapped: bit n is the
  *       type of number n. If any bit is 0, types from 32 on are gone. Frames
  *       by their numbers can be mapped whatever this is.
- * @parm flags 0, or XENFOREIGNMEMORY_LIMIT_READ_ONLY: a mapping with
- *       PROT_WRITE fails with EPERM, and no other can be given it later.
+ * @parm flags 0, XENFOREIGNMEMORY_LIMIT_READ_ONLY: a mapping with PROT_WRITE
+ *       fails with EPERM, and no other can be given it later, or
+ *       XENFOREIGNMEMORY_LIMIT_NO_MAPPING: any mapping fails with EPERM.
  * @return 0 on success, -1 on failure: errno is ENOTTY if the kernel cannot
  *         limit handles, EOPNOTSUPP if this platform cannot, EINVAL if a flag
  *         is not known. Nothing is changed then.

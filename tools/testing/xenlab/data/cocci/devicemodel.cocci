@@ -75,11 +75,12 @@ identifier dmod, domid;
 +    /*#ifdef IOCTL_PRIVCMD_LIMIT*/
 +    if (dmod->fd >= 0) {
 +        struct privcmd_limit limit = {
-+            .commands = 1ULL << _IOC_NR(IOCTL_PRIVCMD_DM_OP) |
-+                        1ULL << _IOC_NR(IOCTL_PRIVCMD_LIMIT),
++            .commands = 1ULL << _IOC_NR(IOCTL_PRIVCMD_LIMIT),
 +            .dm_ops = operations,
 +        };
 +
++        if (operations)
++            limit.commands |= 1ULL << _IOC_NR(IOCTL_PRIVCMD_DM_OP);
 +        if (operations & 1ULL << XEN_DMOP_nr_vcpus)
 +            limit.commands |= 1ULL << _IOC_NR(IOCTL_PRIVCMD_DM_NR_VCPUS);
 +        return ioctl(dmod->fd, IOCTL_PRIVCMD_LIMIT, &limit);

@@ -14,7 +14,8 @@ identifier fmem, domid;
 +int xenforeignmemory_limit(xenforeignmemory_handle *fmem, uint32_t resources,
 +                           unsigned int flags)
 +{
-+    if ( flags & ~XENFOREIGNMEMORY_LIMIT_READ_ONLY )
++    if ( flags & ~(XENFOREIGNMEMORY_LIMIT_READ_ONLY |
++                   XENFOREIGNMEMORY_LIMIT_NO_MAPPING) )
 +    {
 +        errno = EINVAL;
 +        return -1;
@@ -36,14 +37,15 @@ identifier fmem, domid;
 +                                 uint32_t resources, unsigned int flags)
 +{
 +    struct privcmd_limit limit = {
-+        /* MMAPBATCH, too: xenforeignmemory_map() falls back to it on EINVAL. */
-+        .commands = 1ULL << _IOC_NR(IOCTL_PRIVCMD_MMAPBATCH) |
-+                    1ULL << _IOC_NR(IOCTL_PRIVCMD_MMAPBATCH_V2) |
-+                    1ULL << _IOC_NR(IOCTL_PRIVCMD_MMAP_RESOURCE) |
-+                    1ULL << _IOC_NR(IOCTL_PRIVCMD_LIMIT),
++        .commands = 1ULL << _IOC_NR(IOCTL_PRIVCMD_LIMIT),
 +        .resources = resources,
 +    };
 +
++    /* MMAPBATCH, too: xenforeignmemory_map() falls back to it on EINVAL. */
++    if ( !(flags & XENFOREIGNMEMORY_LIMIT_NO_MAPPING) )
++        limit.commands |= 1ULL << _IOC_NR(IOCTL_PRIVCMD_MMAPBATCH) |
++                          1ULL << _IOC_NR(IOCTL_PRIVCMD_MMAPBATCH_V2) |
++                          1ULL << _IOC_NR(IOCTL_PRIVCMD_MMAP_RESOURCE);
 +    if ( flags & XENFOREIGNMEMORY_LIMIT_READ_ONLY )
 +        limit.flags = PRIVCMD_LIMIT_READ_ONLY;
 +
