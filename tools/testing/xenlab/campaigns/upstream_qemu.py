@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A patch for QEMU, which has it ask Xen for the number of vCPUs."""
+"""A patch for QEMU: it asks Xen for the number of vCPUs, and limits its handles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from campaigns import upstream
@@ -27,7 +27,7 @@ ADDED_COMMON = (
 ADDED_X86 = ("if (!current_cpu) {",)
 
 MESSAGE = """\
-xen: ask Xen for the number of vCPUs
+xen: ask Xen for the number of vCPUs, and limit handles
 
 QEMU serves one ioreq slot, and binds one event channel, for each of
 smp.max_cpus. Nothing compares that with the domain. If it has fewer vCPUs,
@@ -44,6 +44,15 @@ their slots take.
 With -xen-domid-restrict the handle is restricted before it is used, and no
 longer only after the machine has been made: all that QEMU asks of it is about
 xen_domid. A kernel or library that cannot do that has been fatal anyway.
+
+Once the machine is made, and with -xen-domid-restrict, limit each handle to
+what QEMU still does by it. The device model keeps the operations that serve
+the guest, plug a device, or end a migration; the other ones, and all that a
+later Xen may add, are gone. Foreign memory keeps mapping. libxenctrl's own
+handles, by which only hypercalls are made that a restricted QEMU is refused
+anyway, keep nothing. libxencall's files are closed already: that is how they
+are restricted. A kernel that cannot limit says so, and then QEMU runs as
+before; libraries without the calls are not asked.
 """
 
 # For libraries that are older than a call, each in the block that is for them.
@@ -79,6 +88,66 @@ RESTRICT = """\
     }
 """
 
+# What QEMU asks of the device model while it runs, each with the place.
+OPERATIONS = {
+    "set_pci_intx_level": "xen_piix3_set_irq(), xen_intx_set_irq()",
+    "set_isa_irq_level": "xen_set_irq()",
+    "set_pci_link_route": "xen_set_pci_link_route(): the guest routes them",
+    "inject_msi": "xen_hvm_inject_msi()",
+    "map_io_range_to_ioreq_server": "the guest moves a BAR; a device comes",
+    "unmap_io_range_from_ioreq_server": "... or goes",
+    "set_mem_type": "xen_set_memory(), and the platform device",
+    "track_dirty_vram": "xen_sync_dirty_bitmap()",
+    "relocate_memory": "xen_add_to_physmap(): the guest moves its VRAM",
+    "pin_memory_cacheattr": "the same",
+    "modified_memory": "xen_hvm_modified_memory(), in a migration",
+    "set_ioreq_server_state": "QEMU stops, or goes on",
+    "destroy_ioreq_server": "xen_exit_notifier()",
+    "remote_shutdown": "destroy_hvm_domain(): the guest reboots",
+}
+# Where QEMU has such a machine.
+ARM_OPERATIONS = {"set_irq_level": "xen_set_irq() of Arm"}
+LIMIT = """\
+/* Rights that QEMU does without from now on, so that nobody else has them. */
+static int xen_limit(void)
+{
+#ifdef XENFOREIGNMEMORY_LIMIT_NO_MAPPING
+    static const uint8_t operations[] = {
+%s    };
+    uint64_t mask = 0;
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(operations); i++) {
+        mask |= 1ULL << operations[i];
+    }
+    if (xendevicemodel_limit(xen_dmod, mask) ||
+        xenforeignmemory_limit(xen_fmem, 0, 0) ||
+        xendevicemodel_limit(xc_interface_dmod_handle(xen_xc), 0) ||
+        xenforeignmemory_limit(xc_interface_fmem_handle(xen_xc), 0,
+                               XENFOREIGNMEMORY_LIMIT_NO_MAPPING)) {
+        /* Not every kernel can: nothing is changed then. */
+        return errno == ENOTTY || errno == EOPNOTSUPP ? 0 : -1;
+    }
+#endif
+    return 0;
+}
+
+"""
+LIMITING = """\
+        if (xen_limit()) {
+            perror("xen: failed to limit");
+            exit(1);
+        }
+"""
+
+
+def _limit(operations: Mapping[str, str]) -> str:
+    """Returns the function that leaves these operations."""
+    return LIMIT % "".join(
+        f"        /* {place} */\n        XEN_DMOP_{name},\n"
+        for name, place in operations.items()
+    )
+
 
 def _first(tree: edit.Tree, *names: str) -> str:
     """Returns the first of some files that a tree has, or else the last one."""
@@ -86,7 +155,7 @@ def _first(tree: edit.Tree, *names: str) -> str:
 
 
 def make(path: Path) -> edit.Tree:
-    """Returns a QEMU source tree that asks Xen for the number of vCPUs."""
+    """Returns a QEMU source tree that asks Xen for the vCPUs, and limits its handles."""
     no_qemu = "is no QEMU source tree"
     tree = edit.Tree(path, {"VERSION": no_qemu, X86: no_qemu, ACCELERATOR: no_qemu})
     common = _first(tree, COMMON, X86)
@@ -115,4 +184,10 @@ def make(path: Path) -> edit.Tree:
     )
     opened = r"    xen_dmod = xendevicemodel_open\(0, 0\);\n    if \(xen_dmod == NULL\) {\n"
     tree.sub(ACCELERATOR, rf"^({opened}(?:        .*\n)*    }}\n)", rf"\1{RESTRICT}")
+    operations = dict(OPERATIONS)
+    if "xendevicemodel_set_irq_level(" in tree.read(header):
+        operations |= ARM_OPERATIONS
+    tree.before(ACCELERATOR, r"static void xen_setup_post\(", _limit(operations))
+    restricted = r"        rc = xen_restrict\(xen_domid\);\n(?:        .*\n)*?        }\n"
+    tree.sub(ACCELERATOR, rf"^({restricted})", rf"\1{LIMITING}")
     return tree

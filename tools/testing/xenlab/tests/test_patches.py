@@ -292,6 +292,18 @@ const struct file_operations xen_privcmd_fops = {
     QEMU = {
         "VERSION": "7.2.22\n",
         upstream_qemu.ACCELERATOR: """\
+static void xen_setup_post(MachineState *ms, AccelState *accel)
+{
+    int rc;
+
+    if (xen_domid_restrict) {
+        rc = xen_restrict(xen_domid);
+        if (rc < 0) {
+            exit(1);
+        }
+    }
+}
+
 static int xen_init(MachineState *ms)
 {
     xen_dmod = xendevicemodel_open(0, 0);
@@ -393,6 +405,13 @@ void xen_hvm_init_pc(unsigned int max_cpus)
             tree.read(upstream_qemu.ACCELERATOR),
             r"\n    }\n    if \(xen_domid_restrict && (.*\n)*        return -1;\n    }\n    return 0",
         )
+        # After the restriction, which a limited handle does not take.
+        self.assertRegex(
+            tree.read(upstream_qemu.ACCELERATOR),
+            r"static int xen_limit\((.*\n)*        rc = .*\n.*\n            exit\(1\);\n        }\n"
+            r"        if \(xen_limit\(\)\) {\n(.*\n){3}    }\n",
+        )
+        self.assertNotIn("XEN_DMOP_set_irq_level", tree.read(upstream_qemu.ACCELERATOR))
         self.assertRegex(
             tree.read("include/hw/xen/xen_common.h"),
             r"xendevicemodel_restrict\((.*\n)*#if .* < 41500\n(.*\n)*#if .* < 41100\n",
@@ -407,6 +426,13 @@ void xen_hvm_init_pc(unsigned int max_cpus)
         self.assertIn("if (!current_cpu) {", tree.read(upstream_qemu.X86))
         self.assertIn("nr_vcpus;\n", tree.read("include/hw/xen/xen-hvm-common.h"))
 
+    def test_a_machine_of_arm_keeps_its_interrupts(self) -> None:
+        header = "include/hw/xen/xen_common.h"
+        asks = "xendevicemodel_set_irq_level(xen_dmod"
+        self.put({**self.QEMU, header: self.QEMU[header] + asks})
+        tree = upstream_qemu.make(self.path)
+        self.assertIn("XEN_DMOP_set_irq_level", tree.read(upstream_qemu.ACCELERATOR))
+
     def test_each_place_in_qemu_must_be_there(self) -> None:
         for name, old in (
             (upstream_qemu.X86, "cpu_get_ioreq("),
@@ -419,6 +445,8 @@ void xen_hvm_init_pc(unsigned int max_cpus)
             (upstream_qemu.X86, "current_cpu = "),
             (upstream_qemu.X86, "CPUState **cpu_by_vcpu_id;"),
             (upstream_qemu.ACCELERATOR, "xendevicemodel_open("),
+            (upstream_qemu.ACCELERATOR, "static void xen_setup_post("),
+            (upstream_qemu.ACCELERATOR, "rc = xen_restrict("),
             ("include/hw/xen/xen_common.h", "xendevicemodel_handle;"),
             ("include/hw/xen/xen_common.h", "< 41100"),
         ):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of qemu."""
 
+import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -29,11 +30,17 @@ class QemuTest(unittest.TestCase):
             made.append((name, key))
             return Path("/")
 
-        with mock.patch.object(host, "cached", cached):
+        headers = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        with (
+            mock.patch.object(host, "cached", cached),
+            mock.patch.object(qemu, "libraries", lambda: headers),
+        ):
             qemu.binary()
             with mock.patch.object(qemu, "CONFIGURATION", ("--other",)):
                 qemu.binary()
             with mock.patch.object(upstream_qemu, "SEMANTIC", Path(__file__)):
                 qemu.binary()
-        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 3)
-        self.assertEqual(len({key for _, key in made}), 3)
+            (headers / "a.h").write_text("a", encoding="utf-8")
+            qemu.binary()
+        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 4)
+        self.assertEqual(len({key for _, key in made}), 4)
