@@ -31,7 +31,8 @@
  * * -ESRCH: there is no such domain, or @domid is DOMID_SELF or reserved;
  * * -EPERM: this domain has no privilege over @domid, or is @domid itself;
  * * -EINVAL: it is an x86 PV domain;
- * * -EOPNOTSUPP: Xen is older than 4.15 or has no device-model support;
+ * * -EOPNOTSUPP: Xen is older than 4.15 or has no device-model support, or has said
+ *   that all went well and done nothing, as 4.13.2, 4.14.0 and 4.14.1 do for a PV domain;
  * * any other: Xen's own error, such as a security module's -EACCES.
  */
 int xen_dm_nr_vcpus(domid_t domid, unsigned int *vcpus)
@@ -49,6 +50,8 @@ int xen_dm_nr_vcpus(domid_t domid, unsigned int *vcpus)
 		return -EOPNOTSUPP;
 	if (err)
 		return err;
+	if (!op.u.nr_vcpus.vcpus)
+		return -EOPNOTSUPP;
 
 	*vcpus = op.u.nr_vcpus.vcpus;
 	return 0;

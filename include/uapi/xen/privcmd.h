@@ -279,7 +279,8 @@ struct privcmd_pcidev_get_gsi {
  * caller has no privilege over @dom, or @dom is the caller itself; EINVAL:
  * @pad is not 0, or @dom is an x86 PV domain; ESRCH: no such domain;
  * EOPNOTSUPP: the hypervisor does not know the operation (Xen before 4.15, or
- * built without device-model support); ENOTTY: the kernel does not know the
+ * built without device-model support), or did nothing and said that all went
+ * well (4.13.2, 4.14.0 and 4.14.1, of a PV domain); ENOTTY: the kernel does not know the
  * command.  Any other error is the hypervisor's own.
  *
  * The same on 32 and 64 bit.

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import arch, edit, host, machine, programs, stock, versions
+from lab import arch, edit, host, hypervisor, machine, programs, stock, versions
 from lab.failure import Failure, Status
 
 # Architectures, or drivers.
@@ -48,7 +48,8 @@ def add_xen(parser: argparse.ArgumentParser) -> None:
         choices=versions.XENS,
         default="",
         help="Debian's Xen (default: the one of the host's release); 4.20 on arm64 is "
-        "built here from Debian's source, with device models; 4.20-debian is Debian's own",
+        "built here from Debian's source, with device models; 4.20-debian is Debian's own; "
+        f"{hypervisor.SILENT} is built here, for amd64, and says that it did what it did not",
     )
 
 

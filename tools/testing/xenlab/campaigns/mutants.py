@@ -331,13 +331,14 @@ def run(
     """
     total = ktap.Counts()
     failures: list[Failure] = []
-    by_linux: dict[str, list[Mutant]] = {}
+    machines: dict[tuple[str, str], list[Mutant]] = {}
     for mutant in records.choose(wanted):
         check(mutant)
         if mutant.arch == options.arch.name:
-            by_linux.setdefault(mutant.linux or options.linux, []).append(mutant)
-    for linux, chosen in by_linux.items():
-        counts, more = _try(replace(options, linux=linux), chosen, whole)
+            chosen_for = (mutant.linux or options.linux, mutant.xen or options.xen)
+            machines.setdefault(chosen_for, []).append(mutant)
+    for (linux, xen), chosen in machines.items():
+        counts, more = _try(replace(options, linux=linux, xen=xen), chosen, whole)
         total += counts
         failures += more
     return total, failures

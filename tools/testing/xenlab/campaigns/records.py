@@ -15,7 +15,7 @@ the source:
 
 What old and new have is whole lines, which are in the source exactly once; three quotes
 hold several. A mutant that changes several places has a list of [[mutant.change]]
-instead, each with an old, a new and, where it is another file, a source. arch and linux
+instead, each with an old, a new and, where it is another file, a source. arch, linux and xen
 are for what breaks only there.
 """
 
@@ -34,7 +34,7 @@ DIRECTORY = host.DATA / "mutants"
 FILE_KEYS = ("source", "mutant")
 MUTANT_KEYS = ("name", "breaks", "red")
 # One change stands in the record itself, more of them in a list.
-MUTANT_MORE = ("arch", "linux", "old", "new", "change")
+MUTANT_MORE = ("arch", "linux", "xen", "old", "new", "change")
 CHANGE_KEYS = ("old", "new")
 CHANGE_MORE = ("source",)
 LISTS = ("mutant", "red", "change")
@@ -79,6 +79,8 @@ class Mutant:
     arch: str = HOST.name
     # The kernel's version, if it has to be another one than that of the run.
     linux: str = ""
+    # The same of Xen.
+    xen: str = ""
 
     def breaks_emulator(self) -> bool:
         """Tells whether the emulator has to be built."""
@@ -166,6 +168,7 @@ def _mutant(where: str, source: str, record: Any) -> Mutant:
         _changes(where, source, record),
         _one_of(where, "architecture", record.get("arch", HOST.name), [*ALL]),
         _one_of(where, "Linux", record.get("linux", ""), ["", *versions.KERNELS]),
+        _one_of(where, "Xen", record.get("xen", ""), ["", *versions.XENS]),
     )
 
 

@@ -156,6 +156,7 @@ def facts(options: machine.Options, trees: fetch.Trees) -> skips.Facts:
         "dom0": "auto-translated" if options.auto_translated else "pv",
         # Xen is built here where Debian's has none.
         "device_models": not options.arch.xen_config or trees.hypervisor is not None,
+        "silent": options.silent,
     }
 
 

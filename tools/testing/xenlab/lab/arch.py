@@ -82,6 +82,8 @@ class Architecture:
     kernel_suite: str
     # The hypervisor's file in its package.
     xen: str
+    # As Xen calls it.
+    xen_arch: str
     # What the names of the tools that build for it begin with.
     cross: str
     # The compiler for its 32-bit programs, where it takes another one.
@@ -120,6 +122,7 @@ AMD64 = Architecture(
     tools=("tools/objtool/objtool",),
     kernel_suite="",
     xen="boot/xen-*-amd64.gz",
+    xen_arch="x86_64",
     cross="",
     cc32="",
     linker="lib64",
@@ -153,6 +156,7 @@ ARM64 = Architecture(
     tools=(),
     kernel_suite="-backports",
     xen="boot/xen-*-arm64",
+    xen_arch="arm64",
     cross="aarch64-linux-gnu-",
     cc32="arm-linux-gnueabihf-gcc",
     linker="lib",

@@ -79,6 +79,11 @@ class Options:
         """Says whether dom0 has addresses of its own, as HVM domains have."""
         return self.pvh or self.arch is ARM64
 
+    @property
+    def silent(self) -> bool:
+        """Says whether Xen is the one that says that it did what it did not."""
+        return self.xen.endswith("-silent")
+
 
 def default_accel(driver: str) -> str:
     """Returns how processors are emulated where nobody says how.

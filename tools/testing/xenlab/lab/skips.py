@@ -38,6 +38,7 @@ VALUES: Mapping[str, Sequence[Fact]] = {
     "arch": ("amd64", "arm64"),
     "dom0": DOM0S,
     "device_models": (False, True),
+    "silent": (False, True),
 }
 VERSIONS = ("linux", "xen")
 

@@ -34,6 +34,7 @@ XENS: Mapping[str, Release] = {
     "4.20": Release("trixie"),
     # On arm64 the one above is built here, with device models.
     "4.20-debian": Release("trixie"),
+    hypervisor.SILENT: Release("trixie"),
 }
 
 # What building modules takes in a root directory, beside the compiler that comes
@@ -108,12 +109,19 @@ def trees(options: machine.Options, built: Path | None = None) -> fetch.Trees:
     """
     check_pages(options)
     arch, version, xen = options.arch, options.linux, options.xen
+    if options.silent and arch.xen_config:
+        raise Failure(
+            Status.USAGE,
+            f"--xen {xen} does not go with --arch {arch.name}, which has no PV domains: "
+            "choose another one",
+        )
     linux = built or _linux(version, arch, options.pages)
     found = fetch.Trees(
         arch,
         linux,
         fetch.tree(fetch.xen(arch), xen_release(xen)),
     )
-    if xen != hypervisor.VERSION or not arch.xen_config:
+    if not options.silent and (xen != hypervisor.VERSION or not arch.xen_config):
         return found
-    return replace(found, hypervisor=hypervisor.tree(XENS[xen].name, arch))
+    built_xen = hypervisor.tree(XENS[xen].name, arch, options.silent)
+    return replace(found, hypervisor=built_xen)

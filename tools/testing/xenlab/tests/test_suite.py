@@ -86,5 +86,6 @@ TEST_F_TIMEOUT(plain, b, 60)
                         "xen": "4.20",
                         "dom0": dom0,
                         "device_models": device_models,
+                        "silent": False,
                     },
                 )
