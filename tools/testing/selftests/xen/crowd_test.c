@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What virtio's backends do: many requests at once, each for a whole guest's memory,
+ * and very many small ones while the guest balloons.
+ *
+ * COUNT is how often memory is mapped and unmapped; a guest's memory has an eighth of
+ * that in frames.
+ */
+
+#include "mapping.h"
+#include "proc.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <xenforeignmemory.h>
+
+/* Unless COUNT says so. */
+#define COUNT		10240
+#define FRAMES_AT_LEAST	32768
+
+/* The frames of a step of a batch. */
+#define STEP		(PAGE / sizeof(xen_pfn_t))
+
+static unsigned int number_to_count(void)
+{
+	const char *text = getenv("COUNT");
+
+	return text ? atoi(text) : COUNT;
+}
+
+static long free_pages_of_xen(void)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	xc_physinfo_t info = {};
+	long pages = xc_physinfo(xch, &info) ? -errno : (long)info.free_pages;
+
+	xc_interface_close(xch);
+	return pages;
+}
+
+/* Xen gives back what a domain had some time after its end. */
+static bool free_pages_become(long before)
+{
+	for (int i = 0; i < 500 && labs(free_pages_of_xen() - before) > 64; i++)
+		usleep(10000);
+	return labs(free_pages_of_xen() - before) <= 64;
+}
+
+/* ---- A whole guest's memory ---- */
+
+#define PROCESSES	4
+
+/* Shared by the processes. */
+struct backend {
+	atomic_bool begins, ends;
+	int ret;
+	/* By frame; each step has a bad one, whose error is there before the next one. */
+	int *errors;
+};
+
+static int create_guest(unsigned int nr)
+{
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int dom = domain_create(DOMAIN_PVH, 1);
+	int ret = dom < 0 ? dom : domain_populate(dom, nr, frames);
+
+	free(frames);
+	return ret ?: dom;
+}
+
+static void map_whole_guest(struct backend *backend, domid_t dom, unsigned int nr, int start)
+{
+	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	int fd = privcmd_open();
+	char *map = mmap(NULL, nr * XC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char byte;
+
+	if (map == MAP_FAILED)
+		_exit(1);
+	for (unsigned int i = 0; i < nr; i++)
+		frames[i] = i % STEP ? i : NO_FRAME;
+	/* All at once: it ends when nobody has the other end any more. */
+	if (read(start, &byte, 1))
+		_exit(2);
+	atomic_store(&backend->begins, true);
+	backend->ret = map_batch_v2(fd, dom, map, nr, frames, backend->errors);
+	atomic_store(&backend->ends, true);
+	_exit(0);
+}
+
+/* How many of its steps a batch has behind it. */
+static unsigned int steps_done(const struct backend *backend, unsigned int nr)
+{
+	unsigned int step = 0;
+
+	while (step < nr / STEP && __atomic_load_n(&backend->errors[step * STEP], __ATOMIC_SEQ_CST))
+		step++;
+	return step;
+}
+
+static bool is_at_work(struct backend *backend)
+{
+	return atomic_load(&backend->begins) && !atomic_load(&backend->ends);
+}
+
+/* To the end; answers with the number of lines. */
+static unsigned int read_maps(pid_t pid)
+{
+	unsigned int lines = 0;
+	char path[64], line[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		lines++;
+	fclose(file);
+	return lines;
+}
+
+/* Whoever reads gets through in between, and a kill ends a batch after its step. */
+TEST(batches_for_whole_guests_let_others_through)
+{
+	const unsigned int count = number_to_count() / 8 / STEP * STEP;
+	const unsigned int nr = count < FRAMES_AT_LEAST ? FRAMES_AT_LEAST : count;
+	const unsigned int steps = nr / STEP;
+	unsigned int reads[PROCESSES] = {}, worst = 0, left, killed_at = 0;
+	struct backend *backends;
+	pid_t pids[PROCESSES];
+	int start[2], dom;
+	long before;
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver has no steps");
+	before = free_pages_of_xen();
+	dom = create_guest(nr);
+	ASSERT_LT(0, dom);
+	backends = mmap(NULL, PROCESSES * sizeof(*backends), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, backends);
+	ASSERT_EQ(0, pipe2(start, O_CLOEXEC));
+	for (unsigned int i = 0; i < PROCESSES; i++) {
+		backends[i].errors = mmap(NULL, nr * sizeof(int), PROT_READ | PROT_WRITE,
+					  MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		ASSERT_NE(MAP_FAILED, backends[i].errors);
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (!pids[i]) {
+			close(start[1]);
+			map_whole_guest(&backends[i], dom, nr, start[0]);
+		}
+	}
+	close(start[1]);
+
+	do {
+		left = 0;
+		for (unsigned int i = 0; i < PROCESSES; i++) {
+			bool at_work = is_at_work(&backends[i]);
+			unsigned int first = steps_done(&backends[i], nr), waited;
+
+			left += !atomic_load(&backends[i].ends);
+			if (!at_work || !read_maps(pids[i]) || !is_at_work(&backends[i]))
+				continue;
+			reads[i]++;
+			waited = steps_done(&backends[i], nr) - first;
+			if (waited > worst)
+				worst = waited;
+		}
+		if (steps_done(&backends[0], nr) >= steps / 4 && !killed_at) {
+			unsigned int after;
+
+			ASSERT_EQ(0, kill(pids[0], SIGKILL));
+			killed_at = steps_done(&backends[0], nr);
+			ASSERT_EQ(pids[0], waitpid(pids[0], NULL, 0));
+			after = steps_done(&backends[0], nr);
+			EXPECT_GE(killed_at + 1, after);
+			EXPECT_GT(steps, after);
+			atomic_store(&backends[0].ends, true);
+		}
+	} while (left);
+
+	EXPECT_LT(0, killed_at);
+	for (unsigned int i = 1; i < PROCESSES; i++) {
+		ASSERT_EQ(pids[i], waitpid(pids[i], NULL, 0));
+		EXPECT_EQ(steps, steps_done(&backends[i], nr));
+		EXPECT_EQ(0, backends[i].ret);
+		/* Again and again. */
+		EXPECT_LE(steps / 16, reads[i]);
+	}
+	EXPECT_GE(steps / 4, worst);
+	fprintf(stderr, "# crowd_test: %u frames in %u steps; a reader got through %u %u %u times, "
+		"and waited for %u steps at most; one was killed after %u\n", nr, steps,
+		reads[1], reads[2], reads[3], worst, killed_at);
+	ASSERT_EQ(0, domain_destroy(dom));
+	EXPECT_TRUE(free_pages_become(before)) {
+		TH_LOG("Xen had %ld pages free, and has %ld", before, free_pages_of_xen());
+	}
+}
+
+/* ---- Small ones ---- */
+
+#define THREADS		4
+#define MOST_AT_ONCE	8
+
+/* Those that stay, and those that come and go with the balloon. */
+#define STAYING		64
+#define ALL		128
+
+static struct {
+	int dom;
+	xenforeignmemory_handle *fmem;
+	atomic_bool stop;
+	atomic_uint mapped, refused, wrong, moves;
+} small;
+
+static bool shows(const char *map, xen_pfn_t first, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		if (load(map + i * XC_PAGE_SIZE) != first + i)
+			return false;
+	return true;
+}
+
+static void *map_and_unmap(void *data)
+{
+	const unsigned int rounds = number_to_count() / THREADS;
+	unsigned int seed = (uintptr_t)data;
+
+	for (unsigned int n = 0; n < rounds; n++) {
+		unsigned int nr = 1 + n % MOST_AT_ONCE;
+		xen_pfn_t first, frames[MOST_AT_ONCE];
+		char *map;
+
+		seed = seed * 1664525 + 1013904223;
+		first = (seed >> 16) % (ALL - MOST_AT_ONCE);
+		for (unsigned int i = 0; i < nr; i++)
+			frames[i] = first + i;
+		map = xenforeignmemory_map(small.fmem, small.dom, PROT_READ | PROT_WRITE, nr, frames,
+					   NULL);
+		atomic_fetch_add(map ? &small.mapped : &small.refused, 1);
+		if (first + nr <= STAYING && (!map || !shows(map, first, nr)))
+			atomic_fetch_add(&small.wrong, 1);
+		if (map && xenforeignmemory_unmap(small.fmem, map, nr))
+			atomic_fetch_add(&small.wrong, 1);
+	}
+	return NULL;
+}
+
+/* As a guest's balloon has Xen do it. */
+static void *balloon(void *unused)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	xen_pfn_t frames[MOST_AT_ONCE];
+
+	(void)unused;
+	for (unsigned int n = 0; !atomic_load(&small.stop); n++) {
+		for (unsigned int i = 0; i < MOST_AT_ONCE; i++)
+			frames[i] = STAYING + n * MOST_AT_ONCE % (ALL - STAYING) + i;
+		if (xc_domain_decrease_reservation_exact(xch, small.dom, MOST_AT_ONCE, 0, frames) ||
+		    xc_domain_populate_physmap_exact(xch, small.dom, MOST_AT_ONCE, 0, 0, frames)) {
+			atomic_fetch_add(&small.wrong, 1);
+			break;
+		}
+		atomic_fetch_add(&small.moves, 1);
+	}
+	xc_interface_close(xch);
+	return NULL;
+}
+
+static long available_kib(void)
+{
+	return atol(proc_line("/proc/meminfo", "MemAvailable"));
+}
+
+static void map_from_threads(struct __test_metadata *_metadata)
+{
+	pthread_t threads[THREADS], ballooner;
+
+	atomic_store(&small.stop, false);
+	ASSERT_EQ(0, pthread_create(&ballooner, NULL, balloon, NULL));
+	for (uintptr_t i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, map_and_unmap, (void *)i));
+	for (unsigned int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&small.stop, true);
+	pthread_join(ballooner, NULL);
+}
+
+TEST(library_maps_without_errors_while_a_guest_balloons)
+{
+	const unsigned int all = number_to_count() / THREADS * THREADS;
+	xen_pfn_t frames[ALL];
+	long xen_before, before;
+	int fd = privcmd_open();
+	char *map = map_file(fd, 1);
+
+	if (stock_does_harm())
+		SKIP(return, HARMED_BY_STOCK);
+	ASSERT_NE(NULL, map);
+	xen_before = free_pages_of_xen();
+	small.dom = domain_create(DOMAIN_PVH, 1);
+	ASSERT_LT(0, small.dom);
+	ASSERT_EQ(0, domain_populate(small.dom, ALL, frames));
+	small.fmem = xenforeignmemory_open(NULL, 0);
+	ASSERT_NE(NULL, small.fmem);
+	/* The library has an array of its own where the caller has none. */
+	EXPECT_EQ(-EFAULT, map_batch_v2(fd, small.dom, map, 1, frames, NULL));
+	map = xenforeignmemory_map(small.fmem, small.dom, PROT_WRITE | PROT_READ, STAYING, frames,
+				   NULL);
+	ASSERT_NE(NULL, map);
+	for (unsigned int i = 0; i < STAYING; i++)
+		store(map + i * XC_PAGE_SIZE, i);
+	ASSERT_EQ(0, xenforeignmemory_unmap(small.fmem, map, STAYING));
+
+	before = available_kib();
+	map_from_threads(_metadata);
+	EXPECT_LT(before - 4096, available_kib());
+	EXPECT_EQ(0, small.wrong);
+	EXPECT_EQ(all, small.mapped + small.refused);
+	/* Some of each, or nothing was shown. */
+	EXPECT_LT(all / 4, small.mapped);
+	EXPECT_LT(all / 1000, small.refused);
+	fprintf(stderr, "# crowd_test: %u mapped, %u refused, while %u frames came and went; "
+		"%ld KiB were available, and %ld are\n", small.mapped, small.refused,
+		small.moves * MOST_AT_ONCE, before, available_kib());
+
+	xenforeignmemory_close(small.fmem);
+	ASSERT_EQ(0, domain_destroy(small.dom));
+	EXPECT_TRUE(free_pages_become(xen_before)) {
+		TH_LOG("Xen had %ld pages free, and has %ld", xen_before, free_pages_of_xen());
+	}
+}
+
+TEST_HARNESS_MAIN
