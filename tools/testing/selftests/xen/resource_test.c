@@ -7,6 +7,7 @@
 #include "mapping.h"
 
 #include <xendevicemodel.h>
+#include <xen/hvm/ioreq.h>
 
 /* The pages of the mapping that requests are for. */
 #define PAGES 4
@@ -274,6 +275,115 @@ TEST_F(resource, shows_the_ioreq_server)
 	pages = (num + FRAMES_PER_PAGE - 1) / FRAMES_PER_PAGE;
 	EXPECT_TRUE(is_empty(self->map + pages * PAGE, PAGES - pages));
 	EXPECT_EQ(0, munmap(other, IOREQ_FRAMES * PAGE));
+}
+
+/*
+ * As QEMU maps its pages: both by one request, and where there is none for buffered
+ * requests the other one alone, into the same mapping.
+ */
+FIXTURE(emulated)
+{
+	int fd;
+	int dom;
+	xendevicemodel_handle *dmod;
+	ioservid_t server;
+	char *map;
+};
+
+FIXTURE_VARIANT(emulated)
+{
+	unsigned int vcpus;
+	int buffered;
+};
+
+FIXTURE_VARIANT_ADD(emulated, buffered_3) {
+	.vcpus = 3,
+	.buffered = HVM_IOREQSRV_BUFIOREQ_ATOMIC,
+};
+
+FIXTURE_VARIANT_ADD(emulated, unbuffered_3) {
+	.vcpus = 3,
+	.buffered = HVM_IOREQSRV_BUFIOREQ_OFF,
+};
+
+FIXTURE_VARIANT_ADD(emulated, buffered_128) {
+	.vcpus = 128,
+	.buffered = HVM_IOREQSRV_BUFIOREQ_ATOMIC,
+};
+
+FIXTURE_VARIANT_ADD(emulated, unbuffered_128) {
+	.vcpus = 128,
+	.buffered = HVM_IOREQSRV_BUFIOREQ_OFF,
+};
+
+FIXTURE_SETUP(emulated)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+
+	if (stock_does_harm())
+		SKIP_FIXTURE(return, HARMED_BY_STOCK);
+	if (!domain_can_be(DOMAIN_PV))
+		SKIP_FIXTURE(return, "buffered requests are x86's");
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+	self->dom = domain_create(DOMAIN_HVM, variant->vcpus);
+	ASSERT_LT(0, self->dom);
+	ASSERT_EQ(0, xc_domain_max_vcpus(xch, self->dom, variant->vcpus));
+	self->dmod = xendevicemodel_open(NULL, 0);
+	ASSERT_NE(NULL, self->dmod);
+	ASSERT_EQ(0, xendevicemodel_create_ioreq_server(self->dmod, self->dom, variant->buffered,
+							&self->server));
+	self->map = map_file(self->fd, PAGES);
+	ASSERT_NE(NULL, self->map);
+	xc_interface_close(xch);
+}
+
+FIXTURE_TEARDOWN(emulated)
+{
+	EXPECT_TRUE(neighbours_are_untouched(self->map, PAGES));
+	munmap(self->map, PAGES * PAGE);
+	xendevicemodel_close(self->dmod);
+	EXPECT_EQ(0, domain_destroy(self->dom));
+	close(self->fd);
+}
+
+/* How many of the slots have an event channel that no other one has. */
+static unsigned int slots_in_use(const char *page)
+{
+	const struct ioreq *slots = (const void *)page;
+	unsigned int in_use = 0, all = PAGE / sizeof(*slots);
+
+	for (unsigned int i = 0; i < all; i++) {
+		unsigned int same = 0;
+
+		for (unsigned int j = 0; j < all; j++)
+			same += slots[j].vp_eport == slots[i].vp_eport;
+		in_use += slots[i].vp_eport && same == 1;
+	}
+	return in_use;
+}
+
+TEST_F(emulated, pages_are_mapped_as_qemu_does)
+{
+	const int fd = self->fd;
+	char *slots = self->map + PAGE;
+	int ret = map_resource(fd, ioreqs(self->dom, self->server, self->map, 0, 2));
+
+	if (variant->buffered == HVM_IOREQSRV_BUFIOREQ_OFF) {
+		EXPECT_EQ(-ENOENT, ret);
+		EXPECT_TRUE(is_empty(self->map, PAGES));
+		slots = self->map;
+		ret = map_resource(fd, ioreqs(self->dom, self->server, slots, 1, 1));
+	}
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, xendevicemodel_set_ioreq_server_state(self->dmod, self->dom, self->server, 1));
+	EXPECT_EQ(variant->vcpus, slots_in_use(slots));
+	EXPECT_TRUE(is_empty(slots + PAGE, 2));
+	/* All vCPUs that Xen knows of have their slots in one page. */
+	EXPECT_EQ(-EINVAL, map_resource(fd, ioreqs(self->dom, self->server, slots + PAGE, 2, 1)));
+	EXPECT_TRUE(is_empty(slots + PAGE, 2));
+	if (!on_stock_driver())
+		EXPECT_EQ(by_nr_vcpus(variant->vcpus), nr_vcpus(fd, self->dom));
 }
 
 /* As an emulator maps its pages: one request for each, in any order. */
