@@ -13,7 +13,6 @@
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
-#include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -129,7 +128,8 @@ static void domain_mark(struct privcmd_domain *domain)
 	WRITE_ONCE(domain->gone, true);
 	list_for_each_entry(priv, &domain->files, list) {
 		atomic_or(PRIVCMD_GONE, &priv->domid);
-		wake_up_poll(&priv->wait, EPOLLHUP);
+		/* All: of those who wait exclusively, too, each has to know. */
+		wake_up_all(&priv->wait);
 	}
 	mutex_unlock(&domains_lock);
 }
@@ -246,7 +246,7 @@ static int domain_claim(struct privcmd_file *priv, int domid)
 
 	/* Who waits may have begun before. */
 	if (new & PRIVCMD_GONE)
-		wake_up_poll(&priv->wait, EPOLLHUP);
+		wake_up_all(&priv->wait);
 	return 0;
 }
 

@@ -950,6 +950,8 @@ TEST_F(file, is_the_librarys)
 struct sleeper {
 	int fd;
 	bool by_epoll;
+	/* EPOLLEXCLUSIVE: of several events that come one by one each is for one sleeper. */
+	bool exclusive;
 	pthread_t thread;
 	atomic_int tid;
 	int ret;
@@ -971,6 +973,8 @@ static int sleep_in_epoll(struct sleeper *sleeper)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT };
 	int epoll = epoll_create1(EPOLL_CLOEXEC), ret;
 
+	if (sleeper->exclusive)
+		event.events |= EPOLLEXCLUSIVE;
 	ret = epoll_ctl(epoll, EPOLL_CTL_ADD, sleeper->fd, &event);
 	event.events = 0;
 	if (!ret)
@@ -1027,6 +1031,22 @@ TEST_F(file, wakes_who_sleeps)
 	for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++)
 		expect_wake_up(_metadata, &sleepers[i]);
 	close(second);
+}
+
+/* A death is for all: who shares the file must not be able to sleep in another's stead. */
+TEST_F(file, wakes_all_who_sleep_exclusively)
+{
+	struct sleeper sleepers[] = {
+		{ .fd = self->fd, .by_epoll = true, .exclusive = true },
+		{ .fd = self->fd, .by_epoll = true, .exclusive = true },
+		{ .fd = self->fd, .by_epoll = true, .exclusive = true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++)
+		ASSERT_TRUE(falls_asleep(&sleepers[i]));
+	ASSERT_EQ(0, domain_destroy(self->dom));
+	for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++)
+		expect_wake_up(_metadata, &sleepers[i]);
 }
 
 TEST_F(file, wakes_who_sleeps_when_nobody_saw_it_die)
