@@ -32,6 +32,14 @@ module_param(max_unpopulated_pages, ulong, 0644);
 MODULE_PARM_DESC(max_unpopulated_pages,
 		 "Maximum number of pages that the mappings of one restricted file hold (auto-translated)");
 
+static unsigned long max_unpopulated_pages_all;
+module_param(max_unpopulated_pages_all, ulong, 0644);
+MODULE_PARM_DESC(max_unpopulated_pages_all,
+		 "Maximum number of pages of all files from which on no restricted one gets more (auto-translated; 0: on x86 twice the memory)");
+
+/* Of all files. */
+static atomic_long_t nr_unpopulated;
+
 /* Pages of a mapping whose unpopulated pages are noted in one array. */
 #define CHUNK_PAGES (PAGE_SIZE / sizeof(struct page *))
 
@@ -119,21 +127,38 @@ static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsign
 
 	memset(pages, 0, nr * sizeof(*pages));
 	atomic_long_sub(nr, &priv->nr_unpopulated);
+	atomic_long_sub(nr, &nr_unpopulated);
 }
 
-/* A mapping bounds what it takes, and a module parameter what all of a file's take. */
+/*
+ * On x86 Xen has a pool for this domain's p2m, in proportion to the memory that the domain
+ * began with: there is room for some three times that memory.  A third stays for others,
+ * and for Xen to split large pages of memory when the balloon takes some.  Without a page
+ * for that the balloon's driver reaches its BUG_ON().
+ */
+static unsigned long max_of_all(void)
+{
+	unsigned long max = READ_ONCE(max_unpopulated_pages_all);
+
+	return max ?: IS_ENABLED(CONFIG_X86) ? 2 * totalram_pages() : LONG_MAX;
+}
+
+/* A mapping bounds what it takes, and module parameters what all of a file's take. */
 static int alloc_pages_for(struct privcmd_file *priv, struct page **pages, unsigned int nr)
 {
 	long in_use = atomic_long_add_return(nr, &priv->nr_unpopulated);
+	long in_use_by_all = atomic_long_add_return(nr, &nr_unpopulated);
 	int err = -ENOMEM;
 
-	if (!privcmd_restricted(priv) || in_use <= READ_ONCE(max_unpopulated_pages))
+	if (!privcmd_restricted(priv) ||
+	    (in_use <= READ_ONCE(max_unpopulated_pages) && in_use_by_all <= max_of_all()))
 		err = xen_alloc_unpopulated_pages(nr, pages);
 	if (!err)
 		return 0;
 
 	memset(pages, 0, nr * sizeof(*pages));
 	atomic_long_sub(nr, &priv->nr_unpopulated);
+	atomic_long_sub(nr, &nr_unpopulated);
 	return -ENOMEM;
 }
 

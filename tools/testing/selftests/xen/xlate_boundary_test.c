@@ -623,11 +623,12 @@ static long available_kib(void)
 #define BOUND		100
 #define BOUND_AT_FIRST	8388608
 #define BOUND_FILE	"/sys/module/xen_privcmd/parameters/max_unpopulated_pages"
+#define BOUND_OF_ALL	"/sys/module/xen_privcmd/parameters/max_unpopulated_pages_all"
 
 /* Answers with 0 if there is none. */
-static unsigned long read_bound(void)
+static unsigned long read_bound(const char *path)
 {
-	FILE *file = fopen(BOUND_FILE, "r");
+	FILE *file = fopen(path, "r");
 	unsigned long value = 0;
 
 	if (!file)
@@ -638,14 +639,14 @@ static unsigned long read_bound(void)
 	return value;
 }
 
-static bool write_bound(unsigned long value)
+static bool write_bound(const char *path, unsigned long value)
 {
-	FILE *file = fopen(BOUND_FILE, "w");
+	FILE *file = fopen(path, "w");
 
 	if (!file)
 		return false;
 	fprintf(file, "%lu", value);
-	return !fclose(file) && read_bound() == value;
+	return !fclose(file) && read_bound(path) == value;
 }
 
 FIXTURE(bound)
@@ -662,17 +663,17 @@ FIXTURE_SETUP(bound)
 		SKIP_FIXTURE(return, ON_PV);
 	if (on_stock_driver())
 		SKIP_FIXTURE(return, "the stock driver has no bound");
-	self->before = read_bound();
+	self->before = read_bound(BOUND_FILE);
 	ASSERT_NE(0, self->before);
 	ASSERT_EQ(0, target_create(&self->target));
 	self->fd = privcmd_open();
 	ASSERT_LE(0, self->fd);
-	ASSERT_TRUE(write_bound(BOUND));
+	ASSERT_TRUE(write_bound(BOUND_FILE, BOUND));
 }
 
 FIXTURE_TEARDOWN(bound)
 {
-	EXPECT_TRUE(write_bound(self->before));
+	EXPECT_TRUE(write_bound(BOUND_FILE, self->before));
 	close(self->fd);
 	EXPECT_EQ(0, target_destroy(&self->target));
 }
@@ -755,6 +756,24 @@ TEST_F(bound, is_for_all_mappings_of_a_file)
 	expect_room(_metadata, self, self->fd, BOUND - 81);
 }
 
+/* One of the files alone has not reached its own. */
+TEST_F(bound, is_for_all_files_too)
+{
+	int second = privcmd_open();
+
+	ASSERT_LE(0, second);
+	EXPECT_EQ(0, read_bound(BOUND_OF_ALL));
+	/* The target's view counts, too. */
+	ASSERT_TRUE(write_bound(BOUND_OF_ALL, FRAMES + BOUND + 50));
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	ASSERT_EQ(0, restrict_to(second, self->target.dom));
+	expect_room(_metadata, self, self->fd, BOUND - 10);
+	expect_no_room(_metadata, self, second, 61);
+	expect_room(_metadata, self, second, 60);
+	EXPECT_TRUE(write_bound(BOUND_OF_ALL, 0));
+	close(second);
+}
+
 /* What was mapped before it was found that there is no room is removed again. */
 TEST_F(bound, ends_a_long_batch)
 {
@@ -762,9 +781,9 @@ TEST_F(bound, ends_a_long_batch)
 	char *map;
 
 	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
-	ASSERT_TRUE(write_bound(pages - 1));
+	ASSERT_TRUE(write_bound(BOUND_FILE, pages - 1));
 	map = expect_no_room(_metadata, self, self->fd, pages);
-	ASSERT_TRUE(write_bound(pages));
+	ASSERT_TRUE(write_bound(BOUND_FILE, pages));
 	EXPECT_EQ(0, fill_pages(self, self->fd, map, pages));
 	expect_filled(_metadata, map, pages);
 	expect_no_room(_metadata, self, self->fd, 1);
@@ -785,10 +804,10 @@ TEST_F(bound, is_for_resources_too)
 
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, restrict_to(self->fd, dom));
-	ASSERT_TRUE(write_bound(pages - 1));
+	ASSERT_TRUE(write_bound(BOUND_FILE, pages - 1));
 	EXPECT_EQ(-ENOMEM, map_grant_frames(self->fd, dom, map, 0, GRANT_FRAMES));
 	expect_empty(_metadata, map, pages);
-	ASSERT_TRUE(write_bound(pages));
+	ASSERT_TRUE(write_bound(BOUND_FILE, pages));
 	EXPECT_EQ(0, map_grant_frames(self->fd, dom, map, 0, GRANT_FRAMES));
 	expect_there(_metadata, map, pages);
 	expect_no_room(_metadata, self, self->fd, 1);
