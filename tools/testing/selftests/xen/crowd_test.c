@@ -121,8 +121,20 @@ static unsigned int read_maps(pid_t pid)
 	return lines;
 }
 
+FIXTURE(batches)
+{
+};
+
+FIXTURE_SETUP(batches)
+{
+}
+
+FIXTURE_TEARDOWN(batches)
+{
+}
+
 /* Whoever reads gets through in between, and a kill ends a batch after its step. */
-TEST(batches_for_whole_guests_let_others_through)
+TEST_F(batches, for_whole_guests_let_others_through)
 {
 	const unsigned int count = number_to_count() / 8 / STEP * STEP;
 	const unsigned int nr = count < FRAMES_AT_LEAST ? FRAMES_AT_LEAST : count;
@@ -191,9 +203,10 @@ TEST(batches_for_whole_guests_let_others_through)
 		EXPECT_LE(2, reads[i]);
 	}
 	EXPECT_GT(steps / 2, worst);
-	fprintf(stderr, "# crowd_test: %u frames in %u steps; a reader got through %u %u %u times, "
-		"and waited for %u steps at most; one was killed after %u\n", nr, steps,
-		reads[1], reads[2], reads[3], worst, killed_at);
+	fprintf(stderr, "# crowd_test: %u frames in %u steps, one killed after %u\n", nr, steps,
+		killed_at);
+	fprintf(stderr, "# crowd_test: a reader got through %u %u %u times, at worst in %u steps\n",
+		reads[1], reads[2], reads[3], worst);
 	ASSERT_EQ(0, domain_destroy(dom));
 	EXPECT_TRUE(free_pages_become(before)) {
 		TH_LOG("Xen had %ld pages free, and has %ld", before, free_pages_of_xen());
@@ -224,6 +237,11 @@ static bool shows(const char *map, xen_pfn_t first, unsigned int nr)
 	return true;
 }
 
+static void *map_some(unsigned int nr, const xen_pfn_t *frames)
+{
+	return xenforeignmemory_map(small.fmem, small.dom, PROT_READ | PROT_WRITE, nr, frames, NULL);
+}
+
 static void *map_and_unmap(void *data)
 {
 	const unsigned int rounds = number_to_count() / THREADS;
@@ -238,8 +256,7 @@ static void *map_and_unmap(void *data)
 		first = (seed >> 16) % (ALL - MOST_AT_ONCE);
 		for (unsigned int i = 0; i < nr; i++)
 			frames[i] = first + i;
-		map = xenforeignmemory_map(small.fmem, small.dom, PROT_READ | PROT_WRITE, nr, frames,
-					   NULL);
+		map = map_some(nr, frames);
 		atomic_fetch_add(map ? &small.mapped : &small.refused, 1);
 		if (first + nr <= STAYING && (!map || !shows(map, first, nr)))
 			atomic_fetch_add(&small.wrong, 1);
@@ -289,7 +306,19 @@ static void map_from_threads(struct __test_metadata *_metadata)
 	pthread_join(ballooner, NULL);
 }
 
-TEST(library_maps_without_errors_while_a_guest_balloons)
+FIXTURE(library)
+{
+};
+
+FIXTURE_SETUP(library)
+{
+}
+
+FIXTURE_TEARDOWN(library)
+{
+}
+
+TEST_F(library, maps_without_errors_while_a_guest_balloons)
 {
 	const unsigned int all = number_to_count() / THREADS * THREADS;
 	xen_pfn_t frames[ALL];
@@ -308,8 +337,7 @@ TEST(library_maps_without_errors_while_a_guest_balloons)
 	ASSERT_NE(NULL, small.fmem);
 	/* The library has an array of its own where the caller has none. */
 	EXPECT_EQ(-EFAULT, map_batch_v2(fd, small.dom, map, 1, frames, NULL));
-	map = xenforeignmemory_map(small.fmem, small.dom, PROT_WRITE | PROT_READ, STAYING, frames,
-				   NULL);
+	map = map_some(STAYING, frames);
 	ASSERT_NE(NULL, map);
 	for (unsigned int i = 0; i < STAYING; i++)
 		store(map + i * XC_PAGE_SIZE, i);
@@ -323,9 +351,10 @@ TEST(library_maps_without_errors_while_a_guest_balloons)
 	/* Some of each, or nothing was shown. */
 	EXPECT_LT(all / 4, small.mapped);
 	EXPECT_LT(all / 1000, small.refused);
-	fprintf(stderr, "# crowd_test: %u mapped, %u refused, while %u frames came and went; "
-		"%ld KiB were available, and %ld are\n", small.mapped, small.refused,
-		small.moves * MOST_AT_ONCE, before, available_kib());
+	fprintf(stderr, "# crowd_test: %u mapped, %u refused, while %u frames came and went\n",
+		small.mapped, small.refused, small.moves * MOST_AT_ONCE);
+	fprintf(stderr, "# crowd_test: %ld KiB were available, and %ld are\n", before,
+		available_kib());
 
 	xenforeignmemory_close(small.fmem);
 	ASSERT_EQ(0, domain_destroy(small.dom));
