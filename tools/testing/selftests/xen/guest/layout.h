@@ -38,7 +38,12 @@ enum guest_work {
 	GUEST_TAKES_INTERRUPTS,
 	/* The same, and each interrupt rings the first doorbell. */
 	GUEST_ANSWERS_INTERRUPTS,
+	/* Writes to the first doorbell and reads a counter, in turn. */
+	GUEST_RINGS_AND_COUNTS,
 };
+
+/* Where the counter is, from the doorbell on; each read is to give one more. */
+#define GUEST_COUNTER 0x10
 
 /* In each round: so many accesses that ring no doorbell. */
 #define GUEST_NO_DOORBELLS 4

@@ -33,6 +33,25 @@ static void ring_doorbells(unsigned int self)
 	} while (report->rounds != orders->rounds);
 }
 
+static void ring_and_count(unsigned int self)
+{
+	struct guest_report *report = &reports[self];
+	unsigned int expected = 1;
+
+	do {
+		unsigned int got;
+
+		store(orders->doorbell, 4, 0);
+		got = load(orders->doorbell + GUEST_COUNTER, 4);
+		if (got != expected && !report->wrong++) {
+			report->expected = expected;
+			report->got = got;
+		}
+		expected = got + 1;
+		report->rounds++;
+	} while (report->rounds != orders->rounds);
+}
+
 void interrupted(unsigned int self)
 {
 	reports[self].interrupts++;
@@ -54,6 +73,9 @@ void guest(unsigned int self)
 #endif
 	case GUEST_RINGS_DOORBELLS:
 		ring_doorbells(self);
+		break;
+	case GUEST_RINGS_AND_COUNTS:
+		ring_and_count(self);
 		break;
 	case GUEST_TAKES_INTERRUPTS:
 	case GUEST_ANSWERS_INTERRUPTS:
