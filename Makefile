@@ -74,6 +74,11 @@ check-eventfds:
 	$(SETUP) test arm64
 	$(CHECK) eventfds
 
+.PHONY: check-habits
+check-habits:
+	$(SETUP) test kernel
+	$(CHECK) habits
+
 .PHONY: check-debug
 check-debug:
 	$(SETUP) test arm64 kernel
@@ -206,6 +211,7 @@ help:
 	@echo 'make check     run all tests, two machines at a time (LANES=1: one; ONLY=: some checks)'
 	@echo 'make check-emulators  run those of emulators: the one in samples/xen, also in a stub domain, and QEMU'
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
+	@echo 'make check-habits  run what programs in use do, with full counts; builds a Xen'
 	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'

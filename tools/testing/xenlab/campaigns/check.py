@@ -27,6 +27,8 @@ GRACE = 10.0
 
 SINGLE = ("--accel", SINGLE_THREAD)
 EVENTFDS = ("doorbell_test", "eventfd_test", "unload_test")
+# Handlers that run in threads, and interrupts that every handler is tried for.
+THREADED = ("--append", "threadirqs irqfixup")
 MANY = (*SINGLE, "--count", "100000", "--timeout", "3600", "doorbell_test")
 
 
@@ -71,6 +73,21 @@ LISTS: Mapping[str, Sequence[Check]] = {
         Check(
             "emulator",
             ("test", "--driver", "both", "emulator_test", "emulator_sandbox_test"),
+        ),
+    ),
+    "habits": (
+        Check(
+            "does-nothing",
+            ("test", "--xen", "4.20-silent", "--driver", "both", "dm_nr_vcpus_test"),
+        ),
+        Check(
+            "threaded",
+            ("test", "--kernel", "6.12", *SINGLE, *THREADED, *EVENTFDS),
+        ),
+        Check("crowd", ("test", "--kernel", "6.12", "--count", "1048576", "crowd_test")),
+        Check(
+            "answers-doorbells",
+            ("test", "--kernel", "6.12", "--count", "100000", "doorbell_test"),
         ),
     ),
     "eventfds": (
@@ -305,7 +322,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "check",
         nargs="*",
-        help="names of checks or of their lists: all (default), emulators, eventfds",
+        help="names of checks or of their lists: all (default), emulators, eventfds, habits",
     )
 
 

@@ -29,6 +29,7 @@ COVERS: Mapping[str, Sequence[str]] = {
     "check": (*MOST, *MANUAL),
     "check-emulators": MOST,
     "check-eventfds": MOST,
+    "check-habits": MOST,
     "check-toolstack": MOST,
     "check-qemu": MOST,
     "check-selinux": (*MOST, *MANUAL),
