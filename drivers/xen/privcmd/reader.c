@@ -30,9 +30,10 @@
 
 /*
  * Of an event channel, in all files.  The kernel counts its users in 16 bits, and
- * those of other drivers among them, without a look at the end.
+ * those of other drivers among them, without a look at the end.  Where handlers run
+ * in threads, an interrupt has 64 of them, and /dev/xen/evtchn's is one.
  */
-#define MAX_PORT_READERS 64
+#define MAX_PORT_READERS 63
 
 /* 32 bits, which every architecture reads at once. */
 #define SLOT_WORDS (sizeof(struct ioreq) / sizeof(u32))

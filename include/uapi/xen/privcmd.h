@@ -203,7 +203,7 @@ struct privcmd_irqfd {
  * another domain; EBADF: @event_fd is not open; EBUSY: the eventfd has a doorbell
  * of the server already, or the file has doorbells of the server, or at @ioreq, by
  * another mapping; EEXIST: another eventfd has that doorbell; ENOSPC: 1024 doorbells
- * of a file are the limit, or 64 files at one event channel; ENODEV: there is nothing
+ * of a file are the limit, or 63 files at one event channel; ENODEV: there is nothing
  * to end; EFAULT; ENOMEM; or the hypervisor's error, as for
  * IOCTL_PRIVCMD_DM_NR_VCPUS.
  */

@@ -741,6 +741,7 @@ TEST_F(doorbell, is_rung_once_for_two_files)
 TEST_F(doorbell, signals_for_a_request_that_waits)
 {
 	struct machine *machine = &self->machine;
+	int port;
 
 	machine->guest.orders->rounds = 1;
 	machine->guest.orders->start[1] = 0;
@@ -750,9 +751,15 @@ TEST_F(doorbell, signals_for_a_request_that_waits)
 	for (int i = 0; i < 500 && machine->server.slots[0].state != STATE_IOREQ_READY; i++)
 		usleep(10000);
 	ASSERT_TRUE(machine->server.slots[0].state == STATE_IOREQ_READY);
-	/* As if the emulator had seen it, and left it to the kernel. */
-	ASSERT_EQ((int)machine->server.ports[0], xenevtchn_pending(machine->server.xce));
-	ASSERT_EQ(0, xenevtchn_unmask(machine->server.xce, machine->server.ports[0]));
+	/*
+	 * As if the emulator had seen it, and left it to the kernel.  Each channel has an
+	 * event from when it was bound; handlers in threads give them in any order.
+	 */
+	do {
+		port = xenevtchn_pending(machine->server.xce);
+		ASSERT_LE(0, port);
+		ASSERT_EQ(0, xenevtchn_unmask(machine->server.xce, port));
+	} while (port != (int)machine->server.ports[0]);
 	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, self->events));
 	emulator_start_thread(machine);
 	ASSERT_TRUE(guest_finishes(&machine->guest, 20));

@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 #define MAX_DOORBELLS	1024
-#define MAX_READERS	64
+#define MAX_READERS	63
 
 static const struct xen_dm_op msi = { .op = XEN_DMOP_inject_msi };
 
