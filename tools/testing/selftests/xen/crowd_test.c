@@ -239,7 +239,9 @@ static bool shows(const char *map, xen_pfn_t first, unsigned int nr)
 
 static void *map_some(unsigned int nr, const xen_pfn_t *frames)
 {
-	return xenforeignmemory_map(small.fmem, small.dom, PROT_READ | PROT_WRITE, nr, frames, NULL);
+	const int prot = PROT_READ | PROT_WRITE;
+
+	return xenforeignmemory_map(small.fmem, small.dom, prot, nr, frames, NULL);
 }
 
 static void *map_and_unmap(void *data)
