@@ -320,7 +320,10 @@ FIXTURE_TEARDOWN(library)
 {
 }
 
-TEST_F(library, maps_without_errors_while_a_guest_balloons)
+/* In seconds, where COUNT asks for a million. */
+#define LIMIT 2400
+
+TEST_F_TIMEOUT(library, maps_without_errors_while_a_guest_balloons, LIMIT)
 {
 	const unsigned int all = number_to_count() / THREADS * THREADS;
 	xen_pfn_t frames[ALL];

@@ -234,16 +234,23 @@ int domain_create_as(enum domain_type type, unsigned int vcpus, domid_t wanted)
 	return err ?: (int)domid;
 }
 
-/* On Arm a domain's page tables come from a pool, which is small at first. */
+/* A domain's page tables come from a pool, which is small at first. */
 static int make_room_for_tables(xc_interface *xch, domid_t domid, unsigned int pages)
 {
 #ifdef __aarch64__
 	return xc_set_paging_mempool_size(xch, domid, (pages / 512 + 64) * XC_PAGE_SIZE);
 #else
-	(void)xch;
-	(void)domid;
-	(void)pages;
-	return 0;
+	/* What x86 has at first is enough for a quarter of a GiB. */
+	struct xen_domctl room = {
+		.cmd = XEN_DOMCTL_shadow_op,
+		.domain = domid,
+		.u.shadow_op = {
+			.op = XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION,
+			.mb = 2 + pages / 65536,
+		},
+	};
+
+	return pages > 65536 ? xc_domctl(xch, &room) : 0;
 #endif
 }
 
