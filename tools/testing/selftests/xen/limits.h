@@ -39,10 +39,10 @@ static inline int size_of_resource(int fd, domid_t dom, __u32 type)
 	return request(fd, IOCTL_PRIVCMD_MMAP_RESOURCE, &arg);
 }
 
-/* Those that no mask has a bit for, too. */
-static inline bool stays(__u64 mask, __u32 number)
+/* What has no bit in a mask of so many stays with all of them. */
+static inline bool stays(__u64 mask, unsigned int bits, __u32 number)
 {
-	return number < 64 && mask & 1ULL << number;
+	return number < bits ? mask >> number & 1 : mask == ~0ULL >> (64 - bits);
 }
 
 /* Whether the answer is not that of a request that stays, or of one that is gone. */
@@ -70,16 +70,16 @@ static inline unsigned int try_all(int fd, domid_t dom, const struct privcmd_lim
 	for (size_t i = 0; i < sizeof(all_commands) / sizeof(*all_commands); i++) {
 		__u32 number = _IOC_NR(all_commands[i]);
 
-		wrong += is_wrong(stays(left->commands, number) &&
+		wrong += is_wrong(stays(left->commands, 64, number) &&
 				  command_facts[i].access != UNRESTRICTED_ONLY,
 				  request(fd, all_commands[i], NULL), "command", number);
 	}
 	for (__u32 i = 0; i < 64 + sizeof(high) / sizeof(*high); i++) {
 		__u32 number = i < 64 ? i : high[i - 64];
 
-		wrong += is_wrong(operations && stays(left->dm_ops, number),
+		wrong += is_wrong(operations && stays(left->dm_ops, 64, number),
 				  ask_for_operation(fd, dom, number), "operation", number);
-		wrong += is_wrong(resources && stays(left->resources, number),
+		wrong += is_wrong(resources && stays(left->resources, 32, number),
 				  size_of_resource(fd, dom, number), "resource", number);
 	}
 	return wrong;
