@@ -35,7 +35,7 @@ MODULE_PARM_DESC(max_unpopulated_pages,
 static unsigned long max_unpopulated_pages_all;
 module_param(max_unpopulated_pages_all, ulong, 0644);
 MODULE_PARM_DESC(max_unpopulated_pages_all,
-		 "Maximum number of pages of all files from which on no restricted one gets more (auto-translated; 0: on x86 twice the memory)");
+		 "Maximum number of pages of all files from which on no restricted one gets more (auto-translated; 0: in an x86 dom0 twice its memory)");
 
 /* Of all files. */
 static atomic_long_t nr_unpopulated;
@@ -131,16 +131,20 @@ static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsign
 }
 
 /*
- * On x86 Xen has a pool for this domain's p2m, in proportion to the memory that the domain
- * began with: there is room for some three times that memory.  A third stays for others,
- * and for Xen to split large pages of memory when the balloon takes some.  Without a page
- * for that the balloon's driver reaches its BUG_ON().
+ * On x86 Xen has a pool for the p2m of dom0, in proportion to the memory that dom0 began
+ * with: there is room for some three times that memory.  A third stays for others, and
+ * for Xen to split large pages of memory when the balloon takes some.  Without a page for
+ * that the balloon's driver reaches its BUG_ON().  Who runs in a stub domain can harm that
+ * domain alone.
  */
 static unsigned long max_of_all(void)
 {
 	unsigned long max = READ_ONCE(max_unpopulated_pages_all);
 
-	return max ?: IS_ENABLED(CONFIG_X86) ? 2 * totalram_pages() : LONG_MAX;
+	if (max)
+		return max;
+
+	return IS_ENABLED(CONFIG_X86) && xen_initial_domain() ? 2 * totalram_pages() : LONG_MAX;
 }
 
 /* A mapping bounds what it takes, and module parameters what all of a file's take. */
