@@ -62,9 +62,15 @@ struct backend {
 static int create_guest(unsigned int nr)
 {
 	xen_pfn_t *frames = malloc(nr * sizeof(*frames));
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	int dom = domain_create(DOMAIN_PVH, 1);
-	int ret = dom < 0 ? dom : domain_populate(dom, nr, frames);
+	int ret = dom < 0 ? dom : 0;
 
+	/* Without a vCPU Xen refuses room for more page tables. */
+	if (!ret && xc_domain_max_vcpus(xch, dom, 1))
+		ret = -errno;
+	ret = ret ?: domain_populate(dom, nr, frames);
+	xc_interface_close(xch);
 	free(frames);
 	return ret ?: dom;
 }
