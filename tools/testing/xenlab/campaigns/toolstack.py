@@ -127,6 +127,8 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("domu_without_target", 150, tests=True),
         Check("domu_with_target", 150, tests=True),
         Check("domu_unrestricted", 150, tests=True),
+        Check("domu_unrestricted_without_a_value", 150, tests=True),
+        Check("domu_unrestricted_on_the_command_line", 150, tests=True),
         Check("domu_is_destroyed"),
     ),
     "hvm": (
