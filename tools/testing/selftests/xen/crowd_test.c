@@ -29,22 +29,12 @@ static unsigned int number_to_count(void)
 	return text ? atoi(text) : COUNT;
 }
 
-static long free_pages_of_xen(void)
-{
-	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-	xc_physinfo_t info = {};
-	long pages = xc_physinfo(xch, &info) ? -errno : (long)info.free_pages;
-
-	xc_interface_close(xch);
-	return pages;
-}
-
 /* Xen gives back what a domain had some time after its end. */
-static bool free_pages_become(long before)
+static bool host_pages_become(long before)
 {
-	for (int i = 0; i < 500 && labs(free_pages_of_xen() - before) > 64; i++)
+	for (int i = 0; i < 500 && labs(host_pages() - before) > 64; i++)
 		usleep(10000);
-	return labs(free_pages_of_xen() - before) <= 64;
+	return labs(host_pages() - before) <= 64;
 }
 
 /* ---- A whole guest's memory ---- */
@@ -153,7 +143,7 @@ TEST_F(batches, for_whole_guests_let_others_through)
 
 	if (on_stock_driver())
 		SKIP(return, "the stock driver has no steps");
-	before = free_pages_of_xen();
+	before = host_pages();
 	dom = create_guest(nr);
 	ASSERT_LT(0, dom);
 	backends = mmap(NULL, PROCESSES * sizeof(*backends), PROT_READ | PROT_WRITE,
@@ -214,8 +204,8 @@ TEST_F(batches, for_whole_guests_let_others_through)
 	fprintf(stderr, "# crowd_test: a reader got through %u %u %u times, at worst in %u steps\n",
 		reads[1], reads[2], reads[3], worst);
 	ASSERT_EQ(0, domain_destroy(dom));
-	EXPECT_TRUE(free_pages_become(before)) {
-		TH_LOG("Xen had %ld pages free, and has %ld", before, free_pages_of_xen());
+	EXPECT_TRUE(host_pages_become(before)) {
+		TH_LOG("Xen and dom0 had %ld pages, and have %ld", before, host_pages());
 	}
 }
 
@@ -340,7 +330,7 @@ TEST_F_TIMEOUT(library, maps_without_errors_while_a_guest_balloons, LIMIT)
 	if (stock_does_harm())
 		SKIP(return, HARMED_BY_STOCK);
 	ASSERT_NE(NULL, map);
-	xen_before = free_pages_of_xen();
+	xen_before = host_pages();
 	small.dom = domain_create(DOMAIN_PVH, 1);
 	ASSERT_LT(0, small.dom);
 	ASSERT_EQ(0, domain_populate(small.dom, ALL, frames));
@@ -369,8 +359,8 @@ TEST_F_TIMEOUT(library, maps_without_errors_while_a_guest_balloons, LIMIT)
 
 	xenforeignmemory_close(small.fmem);
 	ASSERT_EQ(0, domain_destroy(small.dom));
-	EXPECT_TRUE(free_pages_become(xen_before)) {
-		TH_LOG("Xen had %ld pages free, and has %ld", xen_before, free_pages_of_xen());
+	EXPECT_TRUE(host_pages_become(xen_before)) {
+		TH_LOG("Xen and dom0 had %ld pages, and have %ld", xen_before, host_pages());
 	}
 }
 

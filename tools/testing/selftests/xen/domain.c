@@ -389,6 +389,23 @@ int domain_destroy_by_multicall(domid_t domid)
 	return err;
 }
 
+long host_pages(void)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	xc_domaininfo_t dom0;
+	xc_physinfo_t info;
+	long pages;
+
+	if (!xch)
+		return -errno;
+	if (xc_physinfo(xch, &info) || xc_domain_getinfolist(xch, 0, 1, &dom0) != 1)
+		pages = -errno;
+	else
+		pages = info.free_pages + dom0.tot_pages;
+	xc_interface_close(xch);
+	return pages;
+}
+
 int library_nr_vcpus(domid_t domid)
 {
 	xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);

@@ -75,6 +75,12 @@ int domain_destroy(domid_t domid);
 /* The same in a way in which the kernel does not see what is asked of Xen. */
 int domain_destroy_by_multicall(domid_t domid);
 
+/*
+ * Pages that Xen has free, and dom0's: its balloon gives some and takes some, when it
+ * likes.  Or a negative errno.
+ */
+long host_pages(void);
+
 /* Answers like nr_vcpus(), by way of libxendevicemodel. */
 int library_nr_vcpus(domid_t domid);
 
