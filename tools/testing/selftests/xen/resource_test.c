@@ -320,10 +320,10 @@ FIXTURE_SETUP(emulated)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 
-	if (stock_does_harm())
-		SKIP_FIXTURE(return, HARMED_BY_STOCK);
 	if (!domain_can_be(DOMAIN_PV))
 		SKIP_FIXTURE(return, "buffered requests are x86's");
+	if (stock_does_harm())
+		SKIP_FIXTURE(return, HARMED_BY_STOCK);
 	self->fd = privcmd_open();
 	ASSERT_LE(0, self->fd);
 	self->dom = domain_create(DOMAIN_HVM, variant->vcpus);
