@@ -84,6 +84,11 @@ check-debug:
 	$(SETUP) test arm64 kernel
 	@$(XENLAB) check-debug
 
+.PHONY: coverage
+coverage:
+	$(SETUP) test kernel
+	@$(XENLAB) coverage --document
+
 .PHONY: differential
 differential:
 	$(SETUP) test arm64
@@ -213,6 +218,7 @@ help:
 	@echo 'make check-eventfds  count 100,000 interrupts and doorbells of a guest, on both architectures'
 	@echo 'make check-habits  run what programs in use do, with full counts; builds a Xen'
 	@echo 'make check-debug  run tests on kernels with lockdep, kmemleak, KASAN, ...'
+	@echo 'make coverage     tell which lines of the driver the tests reach'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'
 	@echo 'make kselftest-install  put the tests into INSTALL_PATH=, for a dom0 with Xen 4.17 (XEN=: another)'

@@ -15,8 +15,8 @@ from typing import NamedTuple, NoReturn, Protocol
 sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 
 from campaigns import (
-    bench, check, deb, debug, demo, differential, everything, fetch, kselftest, lint, matrix,
-    mutants, outcome, overlay, overlay_check, overlay_test, path, qemu, run, selfcheck,
+    bench, check, coverage, deb, debug, demo, differential, everything, fetch, kselftest, lint,
+    matrix, mutants, outcome, overlay, overlay_check, overlay_test, path, qemu, run, selfcheck,
     selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
     upstream_patch,
 )
@@ -63,6 +63,9 @@ COMMANDS = (
     Command("test", suite, "build the selftests and run them in dom0"),
     Command("differential", differential, "compare our driver with the stock one"),
     Command("check-debug", debug, "run tests on kernels with lockdep, kmemleak, KASAN and others"),
+    Command(
+        "coverage", coverage, "tell which lines of the driver the tests reach, by gcov"
+    ),
     Command("bench", bench, "count what calls cost on both drivers"),
     Command(
         "check-selinux",

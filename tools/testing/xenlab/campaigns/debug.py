@@ -40,9 +40,11 @@ class Choice:
 
 
 def fragments(arch: Architecture) -> list[str]:
-    """Returns the settings of an architecture's kernel: all kernels', then its own."""
-    names = ("debug.config", f"debug-{arch.name}.config")
-    return [(CONFIGS / name).read_text(encoding="utf-8") for name in names]
+    """Returns the settings of an architecture's kernel."""
+    own = CONFIGS / f"debug-{arch.name}.config"
+    paths = (CONFIGS / "debug.config", *([own] if own.is_file() else []))
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    return [*kernel.dom0_fragments(arch), *texts]
 
 
 def wanted_kernel(arch: Architecture) -> kernel.Wanted:

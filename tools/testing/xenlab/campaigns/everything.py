@@ -38,6 +38,7 @@ COVERS: Mapping[str, Sequence[str]] = {
     "check-overlay": (*MOST, *MANUAL, "Kconfig"),
     "check-deb": (*MOST, *MANUAL, "debian"),
     "check-debug": MOST,
+    "coverage": MOST,
     "matrix": MOST,
     "bench": MOST,
 }

@@ -6,6 +6,7 @@ make decides what has to be built again; built as it is called, nothing changes.
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,8 +112,12 @@ def modules(
     source: Path = host.REPO,
     output: Path | None = None,
     strict: bool = False,
+    more: Sequence[str] = (),
 ) -> Built:
-    """Builds the modules for the kernel; strictly, no warning is let pass."""
+    """Builds the modules for the kernel; strictly, no warning is let pass.
+
+    more is what kbuild is told beside that.
+    """
     output = output or host.directory(host.BUILD / "modules") / trees.linux.name
     kdir = fetch.kernel_headers(trees.linux)
     root = trees.linux if fetch.is_root(trees.linux) else None
@@ -132,6 +137,7 @@ def modules(
             "CONFIG_DEBUG_INFO=",
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
             *(("W=1", "KCFLAGS=-Werror") if strict else ()),
+            *more,
             root=root,
         )
     # Those of modpost are no errors.

@@ -59,6 +59,12 @@ class Change:
 NONE = Change(b"", lambda source: None)
 
 
+def dom0_fragments(arch: Architecture) -> list[str]:
+    """Returns the settings that a dom0 takes: all kernels', then an architecture's."""
+    names = ("dom0.config", f"dom0-{arch.name}.config")
+    return [(host.DATA / name).read_text(encoding="utf-8") for name in names]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A kernel to build."""

@@ -63,7 +63,7 @@ class EverythingTest(unittest.TestCase):
             r"^\.PHONY: ([a-z-]+)$", makefile.read_text(encoding="utf-8"), re.M
         )
         checks = [name for name in targets if name.startswith("check")]
-        others = ["lint", "docs", "demo", "matrix", "bench"]
+        others = ["lint", "docs", "demo", "matrix", "bench", "coverage"]
         self.assertEqual(sorted(self.covers), sorted([*checks, *others]))
 
     def test_rows(self) -> None:
