@@ -43,7 +43,7 @@ static atomic_long_t nr_unpopulated;
 /* Pages of a mapping whose unpopulated pages are noted in one array. */
 #define CHUNK_PAGES (PAGE_SIZE / sizeof(struct page *))
 
-/* Places that are emptied at a time; the calls are on the stack. */
+/* GFNs that are emptied at a time; the calls are on the stack. */
 #define BATCH 16
 
 static unsigned long index_of(const struct vm_area_struct *vma, unsigned long addr)

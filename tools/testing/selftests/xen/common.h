@@ -57,6 +57,14 @@ static inline bool on_stock_driver(void)
 	return driver && !strncmp(driver, "stock", strlen("stock"));
 }
 
+/* COUNT says how often, for whoever wants more or less than usual. */
+static inline int wanted_count(int usual)
+{
+	const char *text = getenv("COUNT");
+
+	return text ? atoi(text) : usual;
+}
+
 /* Whether a test may not do what is known to harm a host that runs that driver. */
 static inline bool host_is_at_risk(void)
 {

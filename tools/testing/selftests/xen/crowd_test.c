@@ -26,13 +26,6 @@
 /* The frames of a step of a batch. */
 #define STEP		(PAGE / sizeof(xen_pfn_t))
 
-static unsigned int number_to_count(void)
-{
-	const char *text = getenv("COUNT");
-
-	return text ? atoi(text) : COUNT;
-}
-
 /* Xen gives back what a domain had some time after its end. */
 static bool host_pages_become(long before, long more_or_less)
 {
@@ -136,7 +129,7 @@ FIXTURE_TEARDOWN(batches)
 /* Whoever reads gets through in between, and a kill ends a batch after its step. */
 TEST_F(batches, for_whole_guests_let_others_through)
 {
-	const unsigned int count = number_to_count() / 8 / STEP * STEP;
+	const unsigned int count = wanted_count(COUNT) / 8 / STEP * STEP;
 	const unsigned int nr = count < FRAMES_AT_LEAST ? FRAMES_AT_LEAST : count;
 	const unsigned int steps = nr / STEP;
 	unsigned int reads[PROCESSES] = {}, all_reads = 0, worst = 0, left, killed_at = 0;
@@ -248,7 +241,7 @@ static void *map_some(unsigned int nr, const xen_pfn_t *frames)
 
 static void *map_and_unmap(void *data)
 {
-	const unsigned int rounds = number_to_count() / THREADS;
+	const unsigned int rounds = wanted_count(COUNT) / THREADS;
 	unsigned int seed = (uintptr_t)data;
 
 	for (unsigned int n = 0; n < rounds; n++) {
@@ -327,7 +320,7 @@ FIXTURE_TEARDOWN(library)
 
 TEST_F_TIMEOUT(library, maps_without_errors_while_a_guest_balloons, LIMIT)
 {
-	const unsigned int all = number_to_count() / THREADS * THREADS;
+	const unsigned int all = wanted_count(COUNT) / THREADS * THREADS;
 	xen_pfn_t frames[ALL];
 	long xen_before, before;
 	int fd = privcmd_open();

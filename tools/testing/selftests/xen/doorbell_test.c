@@ -205,13 +205,6 @@ static void machine_destroy(struct machine *machine)
 	guest_destroy(&machine->guest);
 }
 
-static unsigned int number_to_count(void)
-{
-	const char *text = getenv("COUNT");
-
-	return text ? atoi(text) : COUNT;
-}
-
 static unsigned int interrupts(const struct machine *machine, unsigned int vcpu)
 {
 	return __atomic_load_n(&machine->guest.reports[vcpu].interrupts, __ATOMIC_SEQ_CST);
@@ -295,7 +288,7 @@ static int raise_on(const struct machine *machine, int fd, int eventfd, unsigned
 
 TEST_F(interrupt, comes_once_for_each_write)
 {
-	const unsigned int all = number_to_count();
+	const unsigned int all = wanted_count(COUNT);
 	const double start = now();
 	struct machine *machine = &self->machine;
 	unsigned int more[VCPUS] = {}, twice = 0;
@@ -603,7 +596,7 @@ static bool machine_finishes(struct machine *machine, struct __test_metadata *_m
 
 TEST_F(doorbell, signals_its_eventfd_once_for_each_write)
 {
-	const unsigned int rounds = number_to_count() / VCPUS / QUEUES;
+	const unsigned int rounds = wanted_count(COUNT) / VCPUS / QUEUES;
 	const double start = now();
 	struct machine *machine = &self->machine;
 
@@ -900,7 +893,7 @@ FIXTURE_TEARDOWN(habit)
  */
 TEST_F(habit, loses_nothing_if_it_claims)
 {
-	const unsigned int rounds = number_to_count() / RINGING_VCPUS;
+	const unsigned int rounds = wanted_count(COUNT) / RINGING_VCPUS;
 	struct machine *machine = &self->machine;
 	unsigned int made = 0, wrong = 0, few, signals;
 	const double start = now();

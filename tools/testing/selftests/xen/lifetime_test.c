@@ -1452,10 +1452,9 @@ TEST_F(race, of_two_domains_has_the_file_hold_one)
 #define MAX_DOMAINS	1000
 #endif
 
-static int wanted_count(int most)
+static int wanted_lives(int most)
 {
-	const char *text = getenv("COUNT");
-	int count = text ? atoi(text) : COUNT;
+	int count = wanted_count(COUNT);
 
 	/* Two of them die apart from the others. */
 	if (count < 4)
@@ -1481,7 +1480,7 @@ static int count_events(const int *fds, int nr, short events)
 TEST(many_domains_die_one_by_one)
 {
 	const struct rlimit limit = { MAX_DOMAINS + 100, MAX_DOMAINS + 100 };
-	const int nr = wanted_count(MAX_DOMAINS);
+	const int nr = wanted_lives(MAX_DOMAINS);
 	static int fds[MAX_DOMAINS];
 	double start = now();
 
@@ -1519,7 +1518,7 @@ TEST(many_domains_die_one_by_one)
 
 TEST(many_lives_of_one_domid_lose_nothing)
 {
-	const int lives = wanted_count(INT_MAX);
+	const int lives = wanted_lives(INT_MAX);
 	domid_t dom = unused_domid();
 	double start = now();
 	long before = 0;

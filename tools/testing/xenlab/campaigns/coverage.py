@@ -28,7 +28,7 @@ TABLE = host.REPO / "Documentation/coverage.csv"
 
 # What is measured, below the sources.
 DRIVER = "drivers/xen"
-# The kernel's own measure of what is to be reached, in percent.
+# What is to be reached, in percent.
 GOAL = 95
 
 MEMORY = 1536
