@@ -41,6 +41,11 @@ def _silence(source: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def image(arch: Architecture) -> str:
+    """Returns what Xen's build calls its image: xen, or xen.gz where it packs it."""
+    return f"xen{Path(arch.xen).suffix}"
+
+
 def _build(release: str, arch: Architecture, target: Path, silent: bool) -> None:
     """Builds Xen into a directory like that of Debian's package."""
     archive = fetch.source("xen", release, target, SPARE)
@@ -73,8 +78,7 @@ def _build(release: str, arch: Architecture, target: Path, silent: bool) -> None
         _silence(source)
     build.make("building Xen", arch.cross, *arguments)
     host.directory(target / "boot")
-    name = arch.xen.replace("*", VERSION)
-    os.rename(source / f"xen/xen{Path(name).suffix}", target / name)
+    os.rename(source / "xen" / image(arch), target / arch.xen.replace("*", VERSION))
     shutil.rmtree(source)
     archive.unlink()
 
