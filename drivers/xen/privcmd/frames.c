@@ -24,6 +24,7 @@
 
 #include <asm/xen/hypercall.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 /* GFNs that Xen fills at a time; all of a page's are among them. */

@@ -14,6 +14,7 @@
 #include <xen/dm-op.h>
 #include <xen/interface/memory.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 #include "reader.h"
 

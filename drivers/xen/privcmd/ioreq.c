@@ -23,6 +23,7 @@
 #include <asm/xen/hypercall.h>
 
 #include "../foreign-frame.h"
+#include "mapping.h"
 #include "privcmd_private.h"
 
 #define SLOTS_PER_FRAME	(XEN_PAGE_SIZE / sizeof(struct ioreq))

@@ -16,6 +16,7 @@
 #include <xen/xen.h>
 
 #include "../privcmd.h"
+#include "mapping.h"
 #include "privcmd_private.h"
 
 static int privcmd_open(struct inode *inode, struct file *file)

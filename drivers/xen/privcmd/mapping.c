@@ -17,6 +17,7 @@
 #include <xen/features.h>
 #include <xen/page.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 static struct privcmd_mapping shared_owner;

@@ -21,6 +21,7 @@
 
 #include <asm/xen/hypercall.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 /*

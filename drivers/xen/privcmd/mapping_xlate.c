@@ -25,6 +25,7 @@
 
 #include <asm/xen/hypercall.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 static unsigned long max_unpopulated_pages = 1UL << 23;

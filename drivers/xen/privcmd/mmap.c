@@ -12,6 +12,7 @@
 #include <xen/features.h>
 #include <xen/interface/xen.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 /* Frames of one step, and runs that are copied at a time; they are on the stack. */

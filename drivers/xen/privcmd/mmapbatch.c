@@ -13,6 +13,7 @@
 #include <xen/interface/xen.h>
 #include <xen/page.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 /* Frames of one step; of a page, which is a multiple of what a page has of them. */

@@ -25,6 +25,7 @@
 #include <asm/sync_bitops.h>
 #include <asm/xen/hypercall.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 #include "reader.h"
 

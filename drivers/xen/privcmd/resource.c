@@ -14,6 +14,7 @@
 
 #include <asm/xen/hypercall.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 /* Frames of one step: the pages of their numbers are a multiple of what a page has. */

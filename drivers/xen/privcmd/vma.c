@@ -16,6 +16,7 @@
 #include <xen/features.h>
 #include <xen/page.h>
 
+#include "mapping.h"
 #include "privcmd_private.h"
 
 /*
