@@ -5,8 +5,6 @@ import contextlib
 import io
 import itertools
 import os
-import tempfile
-import unittest
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -14,10 +12,10 @@ from unittest import mock
 from campaigns import mutants, series, series_check, suite
 from lab import arch, build, edit, fetch, host, ktap, machine, programs
 from lab.failure import Failure, Status
-from tests import test_patches
+from tests.source_tree import SourceTreeTest
 
 
-class SeriesTest(unittest.TestCase):
+class SeriesTest(SourceTreeTest):
     """Series of patches for a kernel source."""
 
     RECORD = """\
@@ -34,14 +32,6 @@ source = "drivers/xen/privcmd.c"
 old = "int driver;"
 new = "long driver;"
 """
-
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.path = Path(directory.name)
-        for name, text in test_patches.PatchTest.KERNEL.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.path / name).write_text(text, encoding="utf-8")
 
     def read(self, text: str) -> list[series.Fix]:
         file = self.path / "fixes.toml"
