@@ -117,7 +117,7 @@ kselftest-install:
 .PHONY: matrix
 matrix:
 	$(SETUP) test arm64
-	@$(XENLAB) matrix $(ONLY)
+	@$(XENLAB) matrix $(if $(RECORD),--record) $(ONLY)
 
 .PHONY: check-selinux
 check-selinux:
@@ -225,7 +225,7 @@ help:
 	@echo 'make check-selinux  compile the manual'"'"'s SELinux policy, and enforce it in dom0'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'
 	@echo 'make differential  compare with the driver of Debian'"'"'s kernel'
-	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one combination)'
+	@echo 'make matrix    run the selftests on all kernels and Xens (ONLY=: on one; RECORD=1)'
 	@echo 'make mutants   show that the tests fail when the driver is broken'
 	@echo 'make bench     count what calls cost, beside the driver of Debian'"'"'s kernel'
 	@echo 'make overlay KSRC=  make a patch that puts the driver into a kernel source (OUT=: its name)'

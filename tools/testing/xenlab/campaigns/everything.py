@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from campaigns import check, outcome
-from lab import host, ktap
+from lab import git, host, ktap
 from lab.failure import Failure, Status
 
 FILE = host.REPO / "Documentation/everything.csv"
@@ -80,13 +80,9 @@ def write(rows: Mapping[str, Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _git(*words: str) -> str:
-    return host.command("asking git", ["git", *words], cwd=host.REPO)
-
-
 def _known(commit: str) -> bool:
     try:
-        _git("cat-file", "-e", f"{commit}^{{commit}}")
+        git.ask("cat-file", "-e", f"{commit}^{{commit}}")
     except Failure:
         return False
     return True
@@ -101,7 +97,7 @@ def age(rows: Mapping[str, Sequence[str]]) -> dict[str, str]:
             old[target] = "was never run"
         elif not _known(commit):
             old[target] = f"was run on {commit}, which is not in this clone"
-        elif _git("diff", "--name-only", commit, "HEAD", "--", *paths):
+        elif git.ask("diff", "--name-only", commit, "HEAD", "--", *paths):
             old[target] = f"what it covers is newer than {commit}"
     return old
 
@@ -119,11 +115,7 @@ def run(targets: Sequence[str]) -> ktap.Counts:
             raise Failure(
                 Status.USAGE, f"there is no target {target}; there are: {' '.join(COVERS)}"
             )
-    if _git("status", "--porcelain", "--", ".", f":!{FILE.relative_to(host.REPO)}"):
-        raise Failure(
-            Status.USAGE, "the table names commits: commit what has changed, or remove it"
-        )
-    commit = _git("rev-parse", "--short=12", "HEAD").strip()
+    commit = git.commit((FILE,))
     host.directory(check.LOGS)
     total = ktap.Counts()
     results = []

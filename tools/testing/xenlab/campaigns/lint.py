@@ -20,7 +20,7 @@ import sys
 import time
 from typing import Callable, Sequence
 
-from campaigns import commands, path
+from campaigns import commands, matrix_page, path
 from lab import host
 from lab.failure import Status
 
@@ -462,7 +462,7 @@ def links() -> list[str]:
 
 def manual(_places: Places) -> list[str]:
     """That the manual and README name what there is."""
-    return named_tests() + undescribed() + rooms() + links()
+    return named_tests() + undescribed() + rooms() + links() + matrix_page.stale()
 
 
 def places_of_commands(_places: Places) -> list[str]:

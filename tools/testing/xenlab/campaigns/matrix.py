@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import datetime
 import json
 import multiprocessing
 import os
@@ -12,8 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from campaigns import arguments, outcome, suite
-from lab import build, host, ktap, machine, ran, versions
+from campaigns import arguments, matrix_page, outcome, suite
+from lab import build, git, host, ktap, machine, ran, versions
 from lab.arch import ALL, SINGLE_THREAD
 from lab.failure import Failure, Status
 
@@ -36,6 +37,18 @@ class Row:
         dom0 = "pvh" if self.pvh else ""
         parts = (self.arch, self.linux, self.xen, dom0, self.cpu, self.pages)
         return "-".join(part for part in parts if part)
+
+    def place(self) -> dict[str, str]:
+        """Returns what the manual's table says of it."""
+        more = ", ".join(part for part in (self.cpu, self.pages) if part)
+        dom0 = "" if self.arch == "arm64" else "PVH" if self.pvh else "PV"
+        return dict(
+            zip(
+                matrix_page.PLACE,
+                (str(self), self.arch, dom0, self.linux, self.xen, more),
+                strict=True,
+            )
+        )
 
     def options(self, common: machine.Options) -> machine.Options:
         """Returns the row's own options."""
@@ -181,7 +194,8 @@ def run(
             for row in rows:
                 print(f"{row}:", flush=True)
                 start = time.monotonic()
-                counts, failure, tries = _test(row, row.options(options), built)
+                with ran.collected(f"matrix {row}"):
+                    counts, failure, tries = _test(row, row.options(options), built)
                 seconds = round(time.monotonic() - start)
                 if failure is not None:
                     message = f"{row}: {failure}"
@@ -219,10 +233,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ARCHITECTURE-LINUX-XEN, such as amd64-6.12-4.20; -pvh, a processor and "
         "the pages' size may follow",
     )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="put the result into README.md and Documentation, if all rows are run and pass",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options = machine.Options(timeout=args.timeout)
-    with ran.collected("matrix"):
-        return outcome.close(*run(options, args.row))
+    commit = ""
+    if args.record:
+        if args.row:
+            raise Failure(Status.USAGE, "--record takes no rows: what is recorded is the whole")
+        commit = git.commit()
+        # Has it the place? Not to be found out when all has run.
+        matrix_page.readme(matrix_page.README.read_text(encoding="utf-8"), [])
+    counts, failures = run(options, args.row)
+    if args.record and not failures and not counts.failed:
+        today = datetime.date.today().isoformat()
+        matrix_page.record([row.place() for row in ROWS], commit, today)
+    return outcome.close(counts, failures)

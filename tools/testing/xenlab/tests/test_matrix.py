@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of matrix."""
 
+import argparse
 import contextlib
 import io
 import json
@@ -10,8 +11,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from campaigns import matrix, suite
-from lab import ktap, machine
+from campaigns import matrix, matrix_page, suite
+from lab import git, ktap, machine
 from lab.failure import Failure, Status
 
 
@@ -95,3 +96,27 @@ class MatrixTest(unittest.TestCase):
                 written = json.loads(path.read_text()) if path.exists() else []
             self.assertEqual([row["row"] for row in written], rows)
             self.assertEqual(re.findall(r"(?m)^(amd64\S+) +\d", self.shown.getvalue()), rows)
+
+    def test_only_the_whole_is_recorded(self) -> None:
+        for words, good, recorded in (
+            (["--record"], True, True),
+            (["--record"], False, False),
+            ([], True, False),
+        ):
+            counts = ktap.Counts(passed=1, failed=int(not good))
+            with (
+                self.subTest(words=words, good=good),
+                mock.patch.object(matrix, "run", return_value=(counts, [])),
+                mock.patch.object(git, "commit", return_value="0123"),
+                mock.patch.object(matrix_page, "record") as record,
+                contextlib.redirect_stdout(io.StringIO()),
+            ):
+                matrix.main(self.parsed(*words))
+                self.assertEqual(record.called, recorded)
+        with self.assertRaisesRegex(Failure, "--record takes no rows"):
+            matrix.main(self.parsed("--record", "amd64-6.1-4.17"))
+
+    def parsed(self, *words: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        matrix.add_arguments(parser)
+        return parser.parse_args(words)
