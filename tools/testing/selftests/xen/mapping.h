@@ -216,6 +216,30 @@ static inline char *map_file_as(int fd, size_t pages, int prot, int flags)
 	return start == MAP_FAILED ? NULL : start;
 }
 
+/* Mappings that are none of the driver's: memory, a file's, and a hypercall buffer. */
+#define OTHER_MEMORIES 4
+
+static inline bool map_others(char *others[OTHER_MEMORIES], size_t pages)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int hypercall = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
+	bool mapped = true;
+
+	others[0] = map_file_as(-1, pages, prot, MAP_PRIVATE | MAP_ANONYMOUS);
+	others[1] = map_file_as(-1, pages, prot, MAP_SHARED | MAP_ANONYMOUS);
+	others[2] = map_file_as(file, pages, prot, MAP_PRIVATE);
+	others[3] = map_file_as(hypercall, pages, prot, MAP_SHARED);
+	close(file);
+	close(hypercall);
+	for (int i = 0; i < OTHER_MEMORIES; i++) {
+		mapped &= others[i] != NULL;
+		if (others[i])
+			memset(others[i], UNTOUCHED, pages * PAGE);
+	}
+	return mapped;
+}
+
 static inline char *map_file(int fd, size_t pages)
 {
 	return map_file_as(fd, pages, PROT_READ | PROT_WRITE, MAP_SHARED);

@@ -425,29 +425,16 @@ TEST_F(batch, into_a_hole_need_not_be_aligned)
 /* A page of another kind of memory must not be taken for a privcmd mapping. */
 TEST_F(batch, into_other_memory_is_refused)
 {
-	int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	int hypercall = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
-	char *const others[] = {
-		map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS),
-		map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS),
-		map_file_as(file, PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE),
-		map_file_as(hypercall, PAGES, PROT_READ | PROT_WRITE,
-			    MAP_SHARED),
-	};
+	char *others[OTHER_MEMORIES];
 
+	ASSERT_TRUE(map_others(others, PAGES));
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		ASSERT_NE(NULL, others[i]);
-		memset(others[i], UNTOUCHED, PAGES * PAGE);
 		for (unsigned int num = 1; num <= PAGES; num++)
 			expect_refused(_metadata, &self->request, self->map,
 				       -EINVAL, others[i], num);
 		EXPECT_TRUE(is_untouched(others[i] - PAGE, (PAGES + 2) * PAGE));
 		EXPECT_EQ(0, munmap(others[i], PAGES * PAGE));
 	}
-	close(file);
-	close(hypercall);
 }
 
 /* The driver's mappings are all alike, whichever file they are of. */

@@ -580,21 +580,10 @@ TEST_F(resource, below_the_mapping_is_refused)
 
 TEST_F(resource, into_other_memory_is_refused)
 {
-	int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	int hypercall = open("/dev/xen/hypercall", O_RDWR | O_CLOEXEC);
-	char *const others[] = {
-		map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS),
-		map_file_as(-1, PAGES, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS),
-		map_file_as(file, PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE),
-		map_file_as(hypercall, PAGES, PROT_READ | PROT_WRITE,
-			    MAP_SHARED),
-	};
+	char *others[OTHER_MEMORIES];
 
+	ASSERT_TRUE(map_others(others, PAGES));
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		ASSERT_NE(NULL, others[i]);
-		memset(others[i], UNTOUCHED, PAGES * PAGE);
 		for (unsigned int num = 1; num <= PAGES; num++)
 			EXPECT_EQ(-EINVAL, map_grants(self->fd, self->dom,
 						      others[i], 0, num));
@@ -602,8 +591,6 @@ TEST_F(resource, into_other_memory_is_refused)
 		EXPECT_EQ(0, munmap(others[i], PAGES * PAGE));
 	}
 	expect_unused(_metadata, self->fd, self->dom, self->map);
-	close(file);
-	close(hypercall);
 }
 
 TEST_F(resource, beyond_all_addresses_is_refused)
