@@ -33,10 +33,28 @@
 /* Entries that go to the hypervisor at a time; they are on the stack. */
 #define BATCH 32
 
+/*
+ * Updates of page table entries.  Where a page table is in the machine takes longer to
+ * find than to update an entry of it, and is found once for all that follow each other.
+ */
 struct batch {
 	struct mmu_update updates[BATCH];
 	unsigned int nr;
+	pte_t *table;
+	phys_addr_t maddr;
 };
+
+static phys_addr_t entry_maddr(struct batch *batch, pte_t *pte)
+{
+	pte_t *table = PTR_ALIGN_DOWN(pte, PAGE_SIZE);
+
+	if (table != batch->table) {
+		batch->table = table;
+		batch->maddr = arbitrary_virt_to_machine(table).maddr;
+	}
+
+	return batch->maddr + offset_in_page(pte);
+}
 
 /*
  * Frames that are being entered.  The errors may stand where the frames' numbers
@@ -90,7 +108,7 @@ static int insert_entry(pte_t *pte, unsigned long addr, void *data)
 	}
 
 	batch->updates[batch->nr++] = (struct mmu_update) {
-		.ptr = arbitrary_virt_to_machine(pte).maddr | frames->update,
+		.ptr = entry_maddr(batch, pte) | frames->update,
 		.val = pte_val_ma(pte_mkspecial(mfn_pte(frame, insertion->prot))),
 	};
 	if (batch->nr == BATCH)
@@ -147,7 +165,7 @@ static int clear_entry(pte_t *pte, unsigned long addr, void *data)
 		return 0;
 
 	batch->updates[batch->nr++] = (struct mmu_update) {
-		.ptr = arbitrary_virt_to_machine(pte).maddr | MMU_NORMAL_PT_UPDATE,
+		.ptr = entry_maddr(batch, pte) | MMU_NORMAL_PT_UPDATE,
 	};
 	if (batch->nr == BATCH)
 		clear_batch(batch);
@@ -167,7 +185,7 @@ static bool clear_entries(struct mmu_interval_notifier *notifier,
 {
 	unsigned long next, addr = notifier->interval_tree.start;
 	unsigned long end = notifier->interval_tree.last + 1;
-	struct batch batch = { .nr = 0 };
+	struct batch batch = { .nr = 0, .table = NULL };
 
 	/* The range has all of the mapping, which cannot be split. */
 	if (range->event != MMU_NOTIFY_UNMAP)
