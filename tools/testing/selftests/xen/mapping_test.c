@@ -739,7 +739,7 @@ FIXTURE_SETUP(large)
 	if (stock_does_harm())
 		SKIP_FIXTURE(return, HARMED_BY_STOCK);
 	ASSERT_EQ(0, target_create(target));
-	self->around = mmap(NULL, 2 * TABLE_REACH, PROT_READ | PROT_WRITE,
+	self->around = mmap(NULL, 3 * TABLE_REACH, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->around);
 	self->before = self->around - (uintptr_t)self->around % TABLE_REACH + TABLE_REACH;
@@ -756,7 +756,7 @@ FIXTURE_SETUP(large)
 
 FIXTURE_TEARDOWN(large)
 {
-	munmap(self->around, 2 * TABLE_REACH);
+	munmap(self->around, 3 * TABLE_REACH);
 	EXPECT_EQ(0, target_destroy(&self->target));
 }
 
@@ -773,6 +773,22 @@ TEST_F(large, is_gone_at_once)
 	}
 	EXPECT_EQ(1, number_of(self->before));
 	EXPECT_EQ(2, number_of(self->behind));
+}
+
+/* Page tables that follow each other are not neighbours in the machine. */
+TEST_F(large, goes_over_to_the_next_page_table)
+{
+	char *map = self->before + TABLE_REACH - LARGE / 2 * PAGE;
+
+	for (unsigned int round = 0; round < 2; round++) {
+		ASSERT_EQ(map, map_file_at(self->target.fd, map, LARGE));
+		ASSERT_EQ(0, fill_half(&self->target, map));
+		ASSERT_TRUE(shows_half(map));
+		ASSERT_EQ(0, munmap(map, LARGE * PAGE));
+		for (unsigned int i = 0; i < LARGE; i++)
+			ASSERT_EQ(SIGSEGV, signal_of_reading(map + i * PAGE));
+	}
+	EXPECT_TRUE(shows_half(self->map));
 }
 
 /* A thread that makes no system call, so that nothing else can have it forget. */
@@ -919,7 +935,7 @@ TEST_F(large, goes_with_its_last_frame)
 	EXPECT_TRUE(shows_half(self->map));
 	EXPECT_TRUE(domain_exists(dom));
 	/* What is not its own goes at the same time. */
-	ASSERT_EQ(0, munmap(self->around, 2 * TABLE_REACH));
+	ASSERT_EQ(0, munmap(self->around, 3 * TABLE_REACH));
 	EXPECT_TRUE(domain_is_gone(dom));
 }
 
