@@ -13,7 +13,7 @@ BUILD ?= $(CURDIR)/build/modules/$(notdir $(abspath $(KDIR:%/build=%)))
 # several kernels stand side by side and the work tree stays clean.
 MODULE_SOURCES := Kbuild compat drivers include tools/testing/selftests/xen/test_modules
 MODULES := drivers/xen/xen-dm-op.ko drivers/xen/privcmd/xen-privcmd.ko \
-	   tools/testing/selftests/xen/test_modules/test_xen_dm_op.ko
+	   $(addprefix tools/testing/selftests/xen/test_modules/,test_xen_dm_op.ko test_xen_frames.ko)
 
 # Handed on to kbuild where given: make W=1 C=2 CF=... KCFLAGS=...
 export W C CF KCFLAGS

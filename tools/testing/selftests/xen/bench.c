@@ -35,13 +35,25 @@
 #define MANY_FRAMES	65536
 #define MOST_FRAMES	262144
 
+/* In a frame's number: no machine has so many. */
+#define NO_FRAME	(1UL << 36)
+
 #define MAX_SAMPLES	1000
+
+/* From so many frames on a sample has one call. */
+#define SINGLE_CALLS	1024
 
 /* What the last level of page tables maps, with pages of 4 KiB. */
 #define PAGE_TABLE_REACH	(2UL << 20)
 
-#define MODULE		"test_xen_dm_op"
-#define PARAMETERS	"/sys/module/" MODULE "/parameters/"
+/* Modules that make bare hypercalls. */
+#define DM_OP_MODULE	"test_xen_dm_op"
+#define FRAMES_MODULE	"test_xen_frames"
+
+/* Frames of one hypercall of theirs. */
+#define BATCHES		32, 128, 512
+
+#define PARAMETER(_module, _name)	"/sys/module/" _module "/parameters/" _name
 
 /* So many calls are behind one reading of the module's parameter. */
 #define TICKS_CALLS	64
@@ -73,6 +85,8 @@ struct operation {
 	step call;
 	step undo;
 	unsigned int samples;
+	/* In one sample; 0 is as many as the counter needs. */
+	unsigned int calls;
 };
 
 static uint64_t call_ticks[MAX_SAMPLES];
@@ -265,6 +279,23 @@ static int map_frames(void)
 	return result(ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &arg)) ?: errors[nr_frames - 1];
 }
 
+/* Every other one fails. */
+static int map_half_of_frames(void)
+{
+	int ret = map_frames();
+
+	if (!errors[0] && ret == errors[1])
+		return ret ? 0 : -EPROTO;
+	return ret;
+}
+
+/* Makes of every other frame one that there is not, or takes that back. */
+static void change_frames(void)
+{
+	for (unsigned int i = 1; i < MOST_FRAMES; i += 2)
+		frames[i] ^= NO_FRAME;
+}
+
 static int start_process(void)
 {
 	int status;
@@ -331,11 +362,12 @@ static void shift(unsigned int instructions)
 
 static int sample(const struct operation *op, uint64_t *call, uint64_t *undo)
 {
+	unsigned int calls = op->calls ?: CALLS_IN_SAMPLE;
 	int undone, ret = 0;
 
 	*call = 0;
 	*undo = 0;
-	for (unsigned int i = 0; i < CALLS_IN_SAMPLE && ret >= 0; i++) {
+	for (unsigned int i = 0; i < calls && ret >= 0; i++) {
 		shift(i);
 		if (op->prepare)
 			ret = op->prepare();
@@ -364,8 +396,8 @@ static void measure(const struct operation *op)
 		report_missing(op->undo_name, strerrorname_np(-ret) ?: "?");
 		return;
 	}
-	report(op->name, call_ticks, op->samples, CALLS_IN_SAMPLE);
-	report(op->undo_name, undo_ticks, op->samples, CALLS_IN_SAMPLE);
+	report(op->name, call_ticks, op->samples, op->calls ?: CALLS_IN_SAMPLE);
+	report(op->undo_name, undo_ticks, op->samples, op->calls ?: CALLS_IN_SAMPLE);
 }
 
 static void measure_call(const char *name, step call)
@@ -384,11 +416,17 @@ static unsigned int mapping_samples(unsigned int nr)
 
 	if (nr < 64)
 		return slow ? 20 : MAX_SAMPLES;
-	if (nr < 1024)
+	if (nr < SINGLE_CALLS)
 		return slow ? 10 : 300;
 	if (nr < 16384)
-		return slow ? 5 : 50;
+		return slow ? 10 : 50;
 	return slow ? 1 : 3;
+}
+
+/* The more a call takes, the less it matters between which ticks it begins. */
+static unsigned int mapping_calls(unsigned int nr)
+{
+	return nr < SINGLE_CALLS ? CALLS_IN_SAMPLE : 1;
 }
 
 /* Mapping, and the end of the mapping, for a number of frames. */
@@ -399,6 +437,7 @@ static void measure_mapping(const char *what, const char *undo, step map, unsign
 		.call = map,
 		.undo = end_mapping,
 		.samples = mapping_samples(nr),
+		.calls = mapping_calls(nr),
 	};
 	char name[64], undo_name[64];
 
@@ -420,8 +459,9 @@ static int write_parameter(const char *path, unsigned int value)
 	return fclose(file) ? -errno : 0;
 }
 
-static int load_module(void)
+static int load_module(const char *name)
 {
+	char file[64];
 	char path[PATH_MAX] = "";
 	char *directory;
 	int module, ret;
@@ -431,7 +471,8 @@ static int load_module(void)
 	directory = dirname(path);
 	if (chdir(directory))
 		return -errno;
-	module = open(MODULE ".ko", O_RDONLY | O_CLOEXEC);
+	snprintf(file, sizeof(file), "%s.ko", name);
+	module = open(file, O_RDONLY | O_CLOEXEC);
 	if (module < 0)
 		return -errno;
 	ret = syscall(SYS_finit_module, module, "", 0) ? -errno : 0;
@@ -441,7 +482,7 @@ static int load_module(void)
 
 static int read_ticks(uint64_t *ticks)
 {
-	FILE *file = fopen(PARAMETERS "ticks", "r");
+	FILE *file = fopen(PARAMETER(DM_OP_MODULE, "ticks"), "r");
 	unsigned long long value;
 	int ret;
 
@@ -464,14 +505,101 @@ static bool can_measure(const char *name, int set_up)
 static void measure_kernel(void)
 {
 	const unsigned int nr = 100;
-	int ret = load_module();
+	int ret = load_module(DM_OP_MODULE);
 
 	if (!ret)
-		ret = write_parameter(PARAMETERS "ask", dom);
+		ret = write_parameter(PARAMETER(DM_OP_MODULE, "ask"), dom);
 	for (unsigned int i = 0; i < nr && !ret; i++)
 		ret = read_ticks(&call_ticks[i]);
 	if (can_measure("kernel_dm_op", ret))
 		report("kernel_dm_op", call_ticks, nr, TICKS_CALLS);
+}
+
+/* What the module answers with, in this order. */
+enum part { COPY, WALK, MAP, WALK_AGAIN, UNMAP, NR_PARTS };
+
+/* Maps and unmaps frames by bare hypercalls, a batch with each, and notes what is less. */
+static int map_bare(unsigned int batch, uint64_t *least)
+{
+	FILE *file = fopen(PARAMETER(FRAMES_MODULE, "frames"), "w");
+	unsigned long long ticks[NR_PARTS];
+	int ret;
+
+	if (!file)
+		return -errno;
+	fprintf(file, "%u %u %u %lx %lx %lx\n", frames_dom, nr_frames, batch,
+		(unsigned long)frames, (unsigned long)errors, (unsigned long)addr);
+	if (fclose(file))
+		return -errno;
+
+	file = fopen(PARAMETER(FRAMES_MODULE, "frames"), "r");
+	if (!file)
+		return -errno;
+	ret = fscanf(file, "%llu %llu %llu %llu %llu", &ticks[COPY], &ticks[WALK], &ticks[MAP],
+		     &ticks[WALK_AGAIN], &ticks[UNMAP]) == NR_PARTS ? 0 : -EIO;
+	fclose(file);
+	for (unsigned int i = 0; i < NR_PARTS && !ret; i++)
+		least[i] = ticks[i] < least[i] ? ticks[i] : least[i];
+	return ret;
+}
+
+/* Of batches, those that take the least count. */
+static int find_least(unsigned int samples, uint64_t *least)
+{
+	static const unsigned int batches[] = { BATCHES };
+	int undone, ret = 0;
+
+	for (unsigned int i = 0; i < samples && !ret; i++) {
+		for (unsigned int j = 0; j < sizeof(batches) / sizeof(*batches) && !ret; j++) {
+			ret = make_mapping();
+			if (ret)
+				break;
+			ret = map_bare(batches[j], least);
+			undone = end_mapping();
+			ret = ret ?: undone;
+		}
+	}
+	return ret;
+}
+
+static void report_limit(const char *what, const char *name, unsigned int nr, int ret,
+			 uint64_t ticks)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s_%s_%u", what, name, nr);
+	if (can_measure(text, ret))
+		report(text, &ticks, 1, 1);
+}
+
+/* The least that a number of frames can take: the hypercalls, and all that there has to be. */
+static void measure_limit(const char *what, const char *undo, unsigned int nr, int loaded)
+{
+	uint64_t least[NR_PARTS];
+	int ret;
+
+	memset(least, 0xff, sizeof(least));
+	nr_frames = nr;
+	ret = loaded ?: find_least(nr < 16384 ? 10 : 1, least);
+	report_limit("kernel", what, nr, ret, least[MAP]);
+	report_limit("kernel", undo, nr, ret, least[UNMAP]);
+	report_limit("limit", what, nr, ret, least[COPY] + least[WALK] + least[MAP]);
+	report_limit("limit", undo, nr, ret, least[WALK_AGAIN] + least[UNMAP]);
+}
+
+static void measure_limits(void)
+{
+	const unsigned int sizes[] = { 1024, on_auto_translated() ? 16384 : MOST_FRAMES };
+	int loaded = load_module(FRAMES_MODULE);
+
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		measure_limit("mmapbatch_v2", "munmap", sizes[i], loaded);
+	change_frames();
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		measure_mapping("mmapbatch_v2_half", "munmap_half", map_half_of_frames, sizes[i]);
+		measure_limit("mmapbatch_v2_half", "munmap_half", sizes[i], loaded);
+	}
+	change_frames();
 }
 
 static void measure_dm_op(const char *name, size_t size, int set_up)
@@ -691,8 +819,10 @@ int main(int argc, char *argv[])
 	measure_mapping("mmap_resource", "munmap_resource", map_grants, 1);
 	measure_mapping("mmap_resource", "munmap_resource", map_grants, 32);
 	check("a domain with memory", set_up_frames());
-	for (unsigned int nr = 1; nr <= MOST_FRAMES; nr *= 4)
+	/* An auto-translated dom0 of the lab's size has no room for more. */
+	for (unsigned int nr = 1; nr <= (on_auto_translated() ? MANY_FRAMES : MOST_FRAMES); nr *= 4)
 		measure_mapping("mmapbatch_v2", "munmap", map_frames, nr);
+	measure_limits();
 	/* The end of a process that has a large mapping. */
 	nr_frames = 4096;
 	measure(&(struct operation) {
@@ -700,6 +830,7 @@ int main(int argc, char *argv[])
 		.prepare = start_process,
 		.call = end_process,
 		.samples = mapping_samples(nr_frames),
+		.calls = mapping_calls(nr_frames),
 	});
 	/* A process may pay for the end of large mappings at that of small ones. */
 	nr_frames = 1;

@@ -2,9 +2,12 @@
 """Tests of bench."""
 
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 from campaigns import bench
+from lab import machine
+from lab.arch import AMD64, ARM64
 from lab.failure import Failure
 
 BENCH = """\
@@ -16,6 +19,18 @@ dm_op_nr_vcpus 4900
 kernel_dm_op 658
 mmapbatch_v2_1 6000
 mmapbatch_v2_64 64000
+limit_mmapbatch_v2_1024 92000
+limit_munmap_1024 92000
+limit_mmapbatch_v2_262144 92000
+limit_munmap_262144 92000
+"""
+
+# What else has a limit.
+MAPPINGS = """\
+mmapbatch_v2_1024 {0}
+munmap_1024 {0}
+mmapbatch_v2_262144 {0}
+munmap_262144 {0}
 """
 
 
@@ -23,23 +38,37 @@ class BenchTest(unittest.TestCase):
     """What the benchmark printed becomes a table, and is held against the goals."""
 
     def rows(
-        self, typed: int = 2100, getppid: int = 1119, limited: int = 2940
+        self,
+        typed: int = 2100,
+        getppid: int = 1119,
+        limited: int = 2940,
+        mapping: int = 100000,
     ) -> list[bench.Row]:
-        stock = bench.parse(f"{BENCH}dm_nr_vcpus - ENOTTY\n")
+        stock = bench.parse(f"{BENCH}{MAPPINGS.format(140000)}dm_nr_vcpus - ENOTTY\n")
         ours = bench.parse(
-            f"{BENCH}getppid {getppid}\ndm_nr_vcpus {typed}\ndm_op_nr_vcpus 2800\n"
+            f"{BENCH}{MAPPINGS.format(mapping)}getppid {getppid}\ndm_nr_vcpus {typed}\ndm_op_nr_vcpus 2800\n"
             f"limited_dm_nr_vcpus {typed + 50}\nlimited_dm_op_nr_vcpus {limited}\n"
         )
         return bench.table([stock], [ours])
 
     def unmet(self, rows: list[bench.Row]) -> list[str]:
-        return [goal.what for goal in bench.goals(rows) if not goal.met]
+        return [goal.what for goal in bench.goals(rows, "amd64") if not goal.met]
 
     def test_an_operation_that_stock_lacks_has_no_ratio(self) -> None:
         (row,) = (row for row in self.rows() if row.name == "dm_nr_vcpus")
         self.assertEqual((row.name, row.stock, row.ours), ("dm_nr_vcpus", None, 2100))
         self.assertIsNone(row.ratio)
-        self.assertRegex(bench.show([row])[1], r"dm_nr_vcpus +- +2100 +-")
+        self.assertRegex(bench.show([row])[1], r"dm_nr_vcpus +2100 +- +- +2061 +1.02$")
+
+    def test_limits_stand_beside_what_they_bound(self) -> None:
+        stock = bench.parse("munmap_8 900\nlimit_munmap_8 410\n")
+        ours = bench.parse("munmap_8 500\nlimit_munmap_8 400\n")
+        (row,) = bench.table([stock], [ours])
+        self.assertEqual((row.name, row.limit, row.to_limit), ("munmap_8", 400, 1.25))
+        self.assertRegex(bench.show([row])[1], r"munmap_8 +500 +900 +0.56 +400 +1.25$")
+        # The driver has no part in the bare calls either.
+        (row,) = bench.table([bench.parse("getppid 5\n")], [bench.parse("getppid 5\n")])
+        self.assertIsNone(row.to_limit)
 
     def test_other_lines_are_refused(self) -> None:
         for text in ("", "getppid 1 2\n", "getppid x\n", "a warning\n"):
@@ -55,18 +84,41 @@ class BenchTest(unittest.TestCase):
             self.unmet(self.rows(limited=2955)),
             ["limited_dm_op_nr_vcpus, against dm_op_nr_vcpus"],
         )
+        self.assertEqual(
+            self.unmet(self.rows(mapping=102000)),
+            [
+                f"{name}_{frames}, against its limit"
+                for frames in (1024, 262144)
+                for name in ("mmapbatch_v2", "munmap")
+            ],
+        )
 
     def test_what_was_not_measured_is_not_met(self) -> None:
-        rows = [row for row in self.rows() if row.name != "kernel_dm_op"]
-        wrong = [goal for goal in bench.goals(rows) if not goal.met]
-        self.assertEqual(len(wrong), 2)
+        rows = [replace(row, limit=None) for row in self.rows()]
+        wrong = [goal for goal in bench.goals(rows, "amd64") if not goal.met]
+        self.assertEqual(len(wrong), len(bench.TO_LIMIT["amd64"]))
         for goal in wrong:
-            self.assertIn("kernel_dm_op", goal.what)
+            self.assertIn("its limit", goal.what)
             self.assertIn("not measured", str(goal))
 
     def test_what_stock_could_not_do_is_not_met(self) -> None:
         rows = [*self.rows(), bench.Row("dm_op_4k", None, 1)]
         self.assertEqual(self.unmet(rows), ["dm_op_4k, against stock's"])
+
+    def test_bare_calls_have_no_goal(self) -> None:
+        rows = [*self.rows(), bench.Row("kernel_munmap_8", 1, 2)]
+        self.assertEqual(self.unmet(rows), [])
+
+    def test_each_platform_has_a_name(self) -> None:
+        for arch, pvh, name in (
+            (AMD64, False, "amd64"),
+            (AMD64, True, "amd64-pvh"),
+            (ARM64, False, "arm64"),
+        ):
+            platform = bench._platform(machine.Options(arch=arch, pvh=pvh))
+            self.assertEqual(platform, name)
+            goals = bench.goals(self.rows(), platform)
+            self.assertEqual(bool(goals), platform == "amd64")
 
     def test_runs_that_differ_are_named(self) -> None:
         runs = [bench.parse("a 1\nb 4\n"), bench.parse("a 1\nb 2\n")]
@@ -76,7 +128,7 @@ class BenchTest(unittest.TestCase):
     def test_plots_have_costs_per_frame(self) -> None:
         rows = self.rows()
         self.assertEqual(
-            bench.growth(rows, "mmapbatch_v2"), [(1, 6000, 6000), (64, 1000, 1000)]
+            bench.growth(rows, "mmapbatch_v2")[:2], [(1, 6000, 6000), (64, 1000, 1000)]
         )
         rates = bench.parse_throughput("getppid_1 7\nsame_1 500\nsame_2 900\n")
         plots = (bench._growth_plot(rows), bench._rates_plot(rates))
