@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of bench."""
 
+import argparse
 import unittest
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,15 @@ class BenchTest(unittest.TestCase):
             self.assertEqual(platform, name)
             goals = bench.goals(self.rows(), platform)
             self.assertEqual(bool(goals), platform == "amd64")
+
+    def test_time_is_not_documented(self) -> None:
+        parser = argparse.ArgumentParser()
+        bench.add_arguments(parser)
+        args = parser.parse_args(["--accel", "kvm", "--document"])
+        with self.assertRaisesRegex(Failure, "--document does not go with --accel kvm"):
+            bench.main(args)
+        self.assertTrue(bench._counts(machine.Options()))
+        self.assertFalse(bench._counts(machine.Options(accel="kvm")))
 
     def test_runs_that_differ_are_named(self) -> None:
         runs = [bench.parse("a 1\nb 4\n"), bench.parse("a 1\nb 2\n")]
