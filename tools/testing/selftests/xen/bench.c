@@ -36,7 +36,7 @@
 #define MOST_FRAMES	262144
 
 /* In a frame's number: no machine has so many. */
-#define NO_FRAME	(1UL << 36)
+#define NO_FRAME	0x1000000000UL
 
 #define MAX_SAMPLES	1000
 
@@ -49,9 +49,6 @@
 /* Modules that make bare hypercalls. */
 #define DM_OP_MODULE	"test_xen_dm_op"
 #define FRAMES_MODULE	"test_xen_frames"
-
-/* Frames of one hypercall of theirs. */
-#define BATCHES		32, 128, 512
 
 #define PARAMETER(_module, _name)	"/sys/module/" _module "/parameters/" _name
 
@@ -546,7 +543,7 @@ static int map_bare(unsigned int batch, uint64_t *least)
 /* Of batches, those that take the least count. */
 static int find_least(unsigned int samples, uint64_t *least)
 {
-	static const unsigned int batches[] = { BATCHES };
+	static const unsigned int batches[] = { 32, 128, 512 };
 	int undone, ret = 0;
 
 	for (unsigned int i = 0; i < samples && !ret; i++) {
