@@ -99,6 +99,8 @@ check-toolstack:
 	$(SETUP) test
 	@$(XENLAB) check-toolstack
 	@$(XENLAB) check-toolstack --xen 4.20 hvm
+	@$(XENLAB) check-toolstack --kernel 6.12 pv-stubdom
+	@$(XENLAB) check-toolstack --kernel 6.12 --xen 4.20 stubdom pv-stubdom
 	@$(XENLAB) check-toolstack kselftest
 	@$(XENLAB) check-toolstack --driver stock kselftest
 

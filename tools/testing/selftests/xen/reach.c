@@ -7,7 +7,7 @@
  *					is refused then, as it names no target
  *	reach alone			XenStore names no target
  *	reach target DOMID VCPUS	it names this domain, which has so many vCPUs
- *	reach stubdom DOMID VCPUS OTHER	and there is another domain
+ *	reach stubdom DOMID VCPUS OTHER	drive-guest made it, and there is another one
  *	reach unrestricted DOMID VCPUS	the module was loaded with unrestricted=1
  *
  * In the last three the domU has privilege over the first domain.  In dom0, by way
@@ -27,6 +27,7 @@
 #include <xen/memory.h>
 #include <xendevicemodel.h>
 
+#include "guest/layout.h"
 #include "proc.h"
 #include "requests.h"
 
@@ -111,6 +112,88 @@ static int batch_v2(domid_t dom)
 static int resource(domid_t dom)
 {
 	return frame_request(IOCTL_PRIVCMD_MMAP_RESOURCE, dom);
+}
+
+/* Enters so many frames that hold their numbers, all of them there, and looks at each. */
+static int enter_numbered(domid_t dom, unsigned int num, const char *addr)
+{
+	static xen_pfn_t frames[NUMBERED_FRAMES];
+	static int err[NUMBERED_FRAMES];
+	struct privcmd_mmapbatch_v2 batch = {
+		.num = num, .dom = dom, .addr = (unsigned long)addr, .arr = frames, .err = err,
+	};
+	int ret;
+
+	for (unsigned int i = 0; i < num; i++)
+		frames[i] = NUMBERED_FRAME + i;
+	ret = request(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &batch);
+	for (unsigned int i = 0; i < num && !ret; i++) {
+		ret = err[i];
+		if (!ret && *(const xen_pfn_t *)(addr + i * PAGE) != frames[i])
+			ret = -ENOEXEC;
+	}
+	return ret;
+}
+
+static int map_numbered(domid_t dom, unsigned int num)
+{
+	char *addr = mmap(NULL, num * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	int ret = addr == MAP_FAILED ? -errno : enter_numbered(dom, num, addr);
+
+	return ret ?: munmap(addr, num * PAGE);
+}
+
+static int batch_of_64(domid_t dom)
+{
+	return map_numbered(dom, 64);
+}
+
+static int batch_of_1024(domid_t dom)
+{
+	return map_numbered(dom, 1024);
+}
+
+/* The status of a process that has so much mapped when it ends, by a signal if not 0. */
+static int end_while_mapped(domid_t dom, int signal)
+{
+	const size_t size = NUMBERED_FRAMES * PAGE;
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		char *addr = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+		if (addr == MAP_FAILED || enter_numbered(dom, NUMBERED_FRAMES, addr))
+			_exit(1);
+		raise(signal);
+		_exit(0);
+	}
+	return waitpid(child, &status, 0) == child ? status : -errno;
+}
+
+static int exit_while_mapped(domid_t dom)
+{
+	return end_while_mapped(dom, 0);
+}
+
+static int killed_while_mapped(domid_t dom)
+{
+	return end_while_mapped(dom, SIGKILL);
+}
+
+static int run(domid_t dom)
+{
+	char *addr = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	struct privcmd_mmap_entry entry = {
+		.va = (unsigned long)addr, .mfn = frame, .npages = 1,
+	};
+	struct privcmd_mmap arg = { .num = 1, .dom = dom, .entry = &entry };
+	int ret = addr == MAP_FAILED ? -errno : request(fd, IOCTL_PRIVCMD_MMAP, &arg);
+
+	if (!ret && memcmp(addr, content, strlen(content)))
+		ret = -ENOEXEC;
+	munmap(addr, PAGE);
+	return ret;
 }
 
 static int resource_size(domid_t dom)
@@ -376,10 +459,30 @@ static int wait_for_target(void)
 	return ret == -EPERM ? 0 : ret;
 }
 
+/* What kind of a domain this is: PV, PVH or HVM. */
+static bool is_pv(void)
+{
+	FILE *file = fopen("/sys/hypervisor/guest_type", "r");
+	char type[8] = "";
+
+	if (!file || fscanf(file, "%7s", type) != 1)
+		fputs("cannot read what kind of a domain this is\n", stderr);
+	if (file)
+		fclose(file);
+	return !strcmp(type, "PV");
+}
+
+/* The command is for PV callers. */
+static int unless_pv(int answer)
+{
+	return is_pv() ? answer : -ENOSYS;
+}
+
 static void expect_refusal_of(const struct domain *dom)
 {
 	expect("dm_op_of_", untyped, dom, -EPERM);
 	expect_of_ours("dm_nr_vcpus_of_", typed, dom, -EPERM);
+	expect("mmap_of_", run, dom, unless_pv(-EPERM));
 	expect("mmapbatch_of_", batch_v1, dom, -EPERM);
 	expect("mmapbatch_v2_of_", batch_v2, dom, -EPERM);
 	expect("mmap_resource_of_", resource, dom, -EPERM);
@@ -421,13 +524,14 @@ static bool xen_maps_for_domus(void)
 		fputs("cannot read Xen's version\n", stderr);
 	if (file)
 		fclose(file);
-	return minor >= 19;
+	return minor >= 19 || is_pv();
 }
 
 /* The kernel holds a domain by mapping something of it. */
 static void expect_mapping_of(const struct domain *dom, bool maps)
 {
 	expect_of_ours("kernel_holds_", is_held, dom, maps);
+	expect("mmap_of_", run, dom, unless_pv(0));
 	expect("mmapbatch_of_", batch_v1, dom, maps ? 0 : -EIO);
 	expect("mmapbatch_v2_of_", batch_v2, dom, maps ? 0 : -EPERM);
 	expect("mmap_resource_of_", resource, dom, maps ? 0 : -EACCES);
@@ -493,6 +597,11 @@ int main(int argc, char **argv)
 		expect_answers_of(&target, vcpus);
 		expect_of_ours("library_asks_", library, &target, vcpus);
 		expect_mapping_of(&target, true);
+		expect("batch_of_64_frames_of_", batch_of_64, &target, 0);
+		expect("batch_of_1024_frames_of_", batch_of_1024, &target, 0);
+		expect("exit_with_1024_frames_of_", exit_while_mapped, &target, 0);
+		expect("killed_with_1024_frames_of_", killed_while_mapped, &target, SIGKILL);
+		expect("batch_after_that_of_", batch_of_1024, &target, 0);
 	} else if (argc > 5 && !strcmp(situation, "copies")) {
 		take_copies(argv + 5);
 		if (!ncopies)

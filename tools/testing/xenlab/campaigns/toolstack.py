@@ -101,6 +101,32 @@ class Check:
 # Seconds for a guest with QEMU, which takes one or two minutes on an idle machine.
 BOOT = 1300
 
+STUBDOM = (
+    Check("stubdom_serves_its_domain", 400, tests=True),
+    Check("stubdom_reaches_only_its_domain", 150, tests=True),
+    Check("stubdom_emulator_ends_with_its_domain"),
+    Check("stubdom_is_told_of_the_end"),
+    Check("stubdom_keeps_the_domid"),
+    Check("stubdom_is_destroyed"),
+    Check("stubdom_serves_doorbells", 500, tests=True),
+    Check("stubdom_is_destroyed_while_it_serves", 300),
+)
+# What does not wait for XenStore.
+DOMU = (
+    Check("domu_without_target", 150, tests=True),
+    Check("domu_with_target", 150, tests=True),
+    Check("domu_unrestricted", 150, tests=True),
+    Check("domu_unrestricted_without_a_value", 150, tests=True),
+    Check("domu_unrestricted_on_the_command_line", 150, tests=True),
+    Check("domu_is_destroyed"),
+)
+
+
+def pv(check: Check) -> Check:
+    """Returns the same check of a PV domain."""
+    return replace(check, name=f"pv_{check.name}")
+
+
 START = (Check("daemons"),)
 PARTS: Mapping[str, Sequence[Check]] = {
     "guests": (
@@ -124,13 +150,9 @@ PARTS: Mapping[str, Sequence[Check]] = {
     "domu": (
         Check("domu_before_xenstore", 450, tests=True),
         Check("domu_waits_for_xenstore"),
-        Check("domu_without_target", 150, tests=True),
-        Check("domu_with_target", 150, tests=True),
-        Check("domu_unrestricted", 150, tests=True),
-        Check("domu_unrestricted_without_a_value", 150, tests=True),
-        Check("domu_unrestricted_on_the_command_line", 150, tests=True),
-        Check("domu_is_destroyed"),
+        *DOMU,
     ),
+    "pv-domu": (Check("pv_domu_boots", 300), *(pv(check) for check in DOMU)),
     "hvm": (
         Check("hvm_starts"),
         Check("hvm_qemu_has_no_privileges"),
@@ -155,18 +177,14 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("kselftest_ends_with_the_guest"),
     ),
     # Needs Xen 4.19 or newer.
-    "stubdom": (
-        Check("stubdom_serves_its_domain", 400, tests=True),
-        Check("stubdom_reaches_only_its_domain", 150, tests=True),
-        Check("stubdom_emulator_ends_with_its_domain"),
-        Check("stubdom_is_told_of_the_end"),
-        Check("stubdom_keeps_the_domid"),
-        Check("stubdom_is_destroyed"),
-    ),
+    "stubdom": STUBDOM,
+    "pv-stubdom": tuple(pv(check) for check in STUBDOM),
 }
-DEFAULT = ("guests", "held", "domu", "hvm")
+DEFAULT = ("guests", "held", "domu", "pv-domu", "pv-stubdom", "hvm")
 END = (Check("no_domain_is_left"),)
 LOGS = Check("logs")
+# Those of guests that run the driver, of whichever type.
+DRIVER_LOGS = ("guest-domu-", "guest-stubdom-", "guest-serving-")
 
 
 def checks(
@@ -254,13 +272,14 @@ def _load(
     files.symlink("var/run", "/run")
     for name in DIRECTORIES:
         files.directory(name)
-    inside = [selftests / name for name in ("emulator", "hold-domain", "reach")]
+    inside = [selftests / name for name in ("doorbell", "emulator", "hold-domain", "reach")]
     inside.append(tools / "usr/bin/xenstore-read")
     hvm = [selftests / "dma-ports"]
     files.data(f"{DIRECTORY}/plain.cpio.gz", _guest(trees, image, ()))
     files.data(f"{DIRECTORY}/hvm.cpio.gz", _guest(trees, image, hvm))
     files.data(f"{DIRECTORY}/domu.cpio.gz", _domu(trees, image, modules, inside))
-    files.symlink(f"{DIRECTORY}/stubdom.cpio.gz", "domu.cpio.gz")
+    for name in ("serving", "stubdom"):
+        files.symlink(f"{DIRECTORY}/{name}.cpio.gz", "domu.cpio.gz")
     files.copy(f"{DIRECTORY}/vmlinux", image.kernel)
     files.copy(f"{DIRECTORY}/vmlinuz", trees.linux / f"boot/vmlinuz-{image.version}")
     for name in HELPERS:
@@ -320,7 +339,7 @@ def splats(sections: programs.Sections) -> list[str]:
         for line in section.lines if section.name == LOGS.name else ():
             if heading := re.fullmatch("==> (.*) <==", line):
                 log = heading[1]
-            elif log in ("guest-domu.log", "guest-stubdom.log") and console.is_splat(line):
+            elif log.startswith(DRIVER_LOGS) and console.is_splat(line):
                 found.append(line)
     return found
 
@@ -401,8 +420,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "part",
         nargs="*",
-        help="guests, held, domu, hvm (default: these), qemu, kselftest, stubdom (needs "
-        "Xen 4.19 or newer)",
+        help=f"{', '.join(DEFAULT)} (default: these), qemu, kselftest, stubdom (needs Xen "
+        "4.19 or newer)",
     )
 
 

@@ -110,6 +110,7 @@ class SkipsTest(unittest.TestCase):
         }
         reach = (build.SELFTESTS / "reach.c").read_text(encoding="utf-8")
         named = re.findall(r'expect\w*\("(\w+)"', reach)
+        named += re.findall(r'"ok \d+ (\w+)', toolstack.SCRIPT.read_text(encoding="utf-8"))
         parts = [part for each in toolstack.PARTS.values() for part in each if part.tests]
         return found | {(part.name, test) for part in parts for test in named}
 

@@ -35,7 +35,7 @@ class ToolstackTest(unittest.TestCase):
 
     def test_splats_of_the_domu_are_found(self) -> None:
         splat = "[    1.0] WARNING: CPU: 0 PID: 1 at a.c:1 a+0x1/0x2"
-        logs = ["==> guest-pvh.log <==", splat, "==> guest-domu.log <==", "a", splat]
+        logs = ["==> guest-pvh.log <==", splat, "==> guest-domu-pv.log <==", "a", splat]
         sections = programs.Sections()
         sections.all.append(programs.Section(toolstack.LOGS.name, logs, 0))
         self.assertEqual(toolstack.splats(sections), [splat])

@@ -19,6 +19,10 @@
 
 #define GUEST_MAX_VCPUS	128
 
+/* Frames that drive-guest's domain has beside that; each begins with its number. */
+#define NUMBERED_FRAME	0x100
+#define NUMBERED_FRAMES	1024
+
 /* Arm: where Xen has the distributor of GICv3. */
 #define GUEST_GICD	0x03001000
 
