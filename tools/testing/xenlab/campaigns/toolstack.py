@@ -69,6 +69,9 @@ DIRECTORIES = (
     "var/log/xen/console",
 )
 
+# The distribution's, of which guests that test a driver load some.
+MODULES = ("xen-evtchn", "xen-gntalloc", "xen-gntdev", "xen-privcmd")
+
 # The root file system takes memory; the last one of two options counts.
 XEN_OPTIONS = "dom0_mem=1024M,max:1024M"
 DIRECTORY = "opt/toolstack"
@@ -153,6 +156,11 @@ PARTS: Mapping[str, Sequence[Check]] = {
         *DOMU,
     ),
     "pv-domu": (Check("pv_domu_boots", 300), *(pv(check) for check in DOMU)),
+    "vchan": (
+        Check("vchan_carries_data", 400),
+        Check("vchan_is_told_of_a_destroyed_domain"),
+        Check("vchan_is_destroyed"),
+    ),
     "hvm": (
         Check("hvm_starts"),
         Check("hvm_qemu_has_no_privileges"),
@@ -180,11 +188,11 @@ PARTS: Mapping[str, Sequence[Check]] = {
     "stubdom": STUBDOM,
     "pv-stubdom": tuple(pv(check) for check in STUBDOM),
 }
-DEFAULT = ("guests", "held", "domu", "pv-domu", "pv-stubdom", "hvm")
+DEFAULT = ("guests", "held", "domu", "pv-domu", "pv-stubdom", "vchan", "hvm")
 END = (Check("no_domain_is_left"),)
 LOGS = Check("logs")
 # Those of guests that run the driver, of whichever type.
-DRIVER_LOGS = ("guest-domu-", "guest-stubdom-", "guest-serving-")
+DRIVER_LOGS = ("guest-domu-", "guest-stubdom-", "guest-serving-", "guest-vchan-")
 
 
 def checks(
@@ -242,18 +250,34 @@ def _guest(trees: fetch.Trees, image: images.Image, programs: Sequence[Path]) ->
     return _initrd(archive)
 
 
+def _add_kmod(archive: cpio.Archive, tools: Path) -> None:
+    """Adds kmod's own programs, and what they need beside libc."""
+    program = next(tools.glob("**/bin/kmod"))
+    for name in ("depmod", "modprobe"):
+        archive.copy(f"opt/kmod/{name}", program)
+    for name in ("crypto", "lzma", "zstd"):
+        for path in tools.glob(f"**/*-linux-gnu/lib{name}.so.?"):
+            archive.copy(f"usr/lib/{path.parent.name}/{path.name}", path)
+
+
 def _domu(
     trees: fetch.Trees,
     image: images.Image,
     modules: Sequence[kmod.Module],
     inside: Sequence[Path],
+    tools: Path | None = None,
 ) -> bytes:
-    """Returns the file system of the guests that test a driver."""
+    """Returns the file system of the guests that test a driver.
+
+    With tools it has those of kmod, too.
+    """
     directory = trees.linux / "lib/modules" / image.version
-    stock = kmod.installed(directory, ["xen-evtchn", "xen-privcmd"])
+    stock = kmod.installed(directory, MODULES)
     archive = images.root(trees, stock, image.version, GUEST_INIT)
     for program in inside:
         archive.copy(f"usr/bin/{program.name}", program)
+    if tools is not None:
+        _add_kmod(archive, tools)
     return _initrd(images.overlay(replace(image, modules=stock), modules, archive))
 
 
@@ -273,11 +297,14 @@ def _load(
     for name in DIRECTORIES:
         files.directory(name)
     inside = [selftests / name for name in ("doorbell", "emulator", "hold-domain", "reach")]
-    inside.append(tools / "usr/bin/xenstore-read")
+    xenstore = tools / "usr/bin/xenstore-read"
     hvm = [selftests / "dma-ports"]
     files.data(f"{DIRECTORY}/plain.cpio.gz", _guest(trees, image, ()))
     files.data(f"{DIRECTORY}/hvm.cpio.gz", _guest(trees, image, hvm))
-    files.data(f"{DIRECTORY}/domu.cpio.gz", _domu(trees, image, modules, inside))
+    domu = _domu(trees, image, modules, [*inside, xenstore])
+    files.data(f"{DIRECTORY}/domu.cpio.gz", domu)
+    vchan = _domu(trees, image, modules, [selftests / "vchan", xenstore], tools)
+    files.data(f"{DIRECTORY}/vchan.cpio.gz", vchan)
     for name in ("serving", "stubdom"):
         files.symlink(f"{DIRECTORY}/{name}.cpio.gz", "domu.cpio.gz")
     files.copy(f"{DIRECTORY}/vmlinux", image.kernel)
