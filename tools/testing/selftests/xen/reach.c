@@ -332,11 +332,11 @@ static void expect_of_ours(const char *what, int (*ask)(domid_t dom),
 		expect(what, ask, dom, want);
 }
 
-/* Whether a process ends within some seconds. */
-static bool ends(pid_t child, unsigned int seconds)
+/* Whether a process ends within some seconds, and with which status. */
+static bool ends(pid_t child, unsigned int seconds, int *status)
 {
 	for (unsigned int i = 0; i < 100 * seconds; i++) {
-		if (waitpid(child, NULL, WNOHANG) == child)
+		if (waitpid(child, status, WNOHANG) == child)
 			return true;
 		usleep(10000);
 	}
@@ -358,10 +358,10 @@ static enum outcome outcome_of(int (*ask)(domid_t dom), domid_t dom)
 		ask(dom);
 		_exit(0);
 	}
-	if (ends(child, 2))
+	if (ends(child, 2, NULL))
 		return ANSWERS;
 	kill(child, SIGKILL);
-	return ends(child, 5) ? WAITS : UNKILLABLE;
+	return ends(child, 5, NULL) ? WAITS : UNKILLABLE;
 }
 
 static void expect_outcome(const char *what, int (*ask)(domid_t dom),
@@ -410,7 +410,20 @@ static void expect_others_to_open_meanwhile(void)
 	usleep(500000);
 	expect_outcome("open_of_other_devices", opening_others, &none, ANSWERS);
 	kill(child, SIGKILL);
-	report("wait_can_be_killed", &none, ends(child, 5));
+	report("wait_can_be_killed", &none, ends(child, 5, NULL));
+}
+
+/* Whether a process that waits with a request dies of a signal. */
+static bool wait_ends_by(int signal)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child)
+		_exit(opening_and_asking(0) != 0);
+	usleep(500000);
+	kill(child, signal);
+	return ends(child, 5, &status) && WIFSIGNALED(status) && WTERMSIG(status) == signal;
 }
 
 /*
@@ -427,6 +440,8 @@ static void expect_to_wait_for_the_target(void)
 	}
 	expect_outcome("open", opening, &none, ANSWERS);
 	expect_others_to_open_meanwhile();
+	report("wait_ends_by_sigterm", &none, wait_ends_by(SIGTERM));
+	report("wait_ends_by_sigkill", &none, wait_ends_by(SIGKILL));
 	if (failures)
 		return;
 	fd = privcmd_open();
