@@ -179,10 +179,30 @@ static int map_part(const struct privcmd_insert *req, struct vm_area_struct *vma
 		if (whole)
 			err = privcmd_xlate_insert(vma, addr + i * PAGE_SIZE, pages + i, end - i);
 		else
-			privcmd_xlate_put(vma, pages + i, end - i);
+			privcmd_xlate_remove(vma, addr + i * PAGE_SIZE, addr + end * PAGE_SIZE);
 	}
 
 	return err;
+}
+
+/* As a whole. */
+static int map_resource_part(const struct privcmd_insert *req, struct vm_area_struct *vma,
+			     unsigned long addr, struct page **pages, unsigned int first,
+			     unsigned int nr)
+{
+	int err = acquire_to_gfns(req, pages, first, nr);
+
+	memset(req->errors + first, 0, nr * sizeof(*req->errors));
+	return err ?: privcmd_xlate_insert(vma, addr, pages, DIV_ROUND_UP(nr, XEN_PFN_PER_PAGE));
+}
+
+/* Of what was entered, the last pages. */
+static void insert_clear(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned long size)
+{
+	req->addr -= size;
+	zap_special_vma_range(vma, req->addr, size);
+	if (xen_feature(XENFEAT_auto_translated_physmap))
+		privcmd_xlate_remove(vma, req->addr, req->addr + size);
 }
 
 static int xlate_step(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned int nr)
@@ -204,15 +224,15 @@ static int xlate_step(struct privcmd_insert *req, struct vm_area_struct *vma, un
 
 		/* From here on these pages are the request's to take out. */
 		req->addr += (unsigned long)nr_pages << PAGE_SHIFT;
-		if (!req->resource) {
-			err = map_part(req, vma, addr, pages, first, n);
-			continue;
-		}
-
-		err = acquire_to_gfns(req, pages, first, n);
-		memset(req->errors + first, 0, n * sizeof(*req->errors));
-		if (!err)
-			err = privcmd_xlate_insert(vma, addr, pages, nr_pages);
+		err = req->resource ? map_resource_part(req, vma, addr, pages, first, n) :
+				      map_part(req, vma, addr, pages, first, n);
+		/*
+		 * Also of a process that is being killed.  Whoever shares its memory can make
+		 * another request where the page tables have nothing, and would get other
+		 * pages in place of these.
+		 */
+		if (err)
+			insert_clear(req, vma, (unsigned long)nr_pages << PAGE_SHIFT);
 	}
 
 	return err;
@@ -300,15 +320,6 @@ static int insert_next_step(struct privcmd_insert *req)
 		return -EINTR;
 
 	return req->next(req);
-}
-
-/* Of what was entered, the last pages. */
-static void insert_clear(struct privcmd_insert *req, struct vm_area_struct *vma, unsigned long size)
-{
-	req->addr -= size;
-	zap_special_vma_range(vma, req->addr, size);
-	if (xen_feature(XENFEAT_auto_translated_physmap))
-		privcmd_xlate_remove(vma, req->addr, req->addr + size);
 }
 
 /*

@@ -171,7 +171,6 @@ bool privcmd_xlate_empty(struct page **pages, unsigned int nr);
 unsigned int privcmd_xlate_part(const struct vm_area_struct *vma, unsigned long addr,
 				unsigned long nr);
 struct page **privcmd_xlate_get(struct vm_area_struct *vma, unsigned long addr, unsigned int nr);
-void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned int nr);
 int privcmd_xlate_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
 			 unsigned int nr);
 void privcmd_xlate_remove(struct vm_area_struct *vma, unsigned long addr, unsigned long end);

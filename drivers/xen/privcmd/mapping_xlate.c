@@ -118,10 +118,9 @@ bool privcmd_xlate_empty(struct page **pages, unsigned int nr)
 }
 
 /* A page that still shows a foreign frame must never be used again. */
-static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsigned int nr,
-			  bool empty)
+static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsigned int nr)
 {
-	if (empty)
+	if (privcmd_xlate_empty(pages, nr))
 		xen_free_unpopulated_pages(nr, pages);
 	else
 		pr_warn_once("xen-privcmd: Xen keeps frames that were to be unmapped\n");
@@ -260,17 +259,6 @@ struct page **privcmd_xlate_get(struct vm_area_struct *vma, unsigned long addr, 
 }
 
 /**
- * privcmd_xlate_put() - Undo privcmd_xlate_get() for some of the pages.
- * @vma: the mapping.
- * @pages: the unpopulated pages, which are not in the page tables.
- * @nr: number of pages.
- */
-void privcmd_xlate_put(struct vm_area_struct *vma, struct page **pages, unsigned int nr)
-{
-	free_pages_of(file_of(vma), pages, nr, privcmd_xlate_empty(pages, nr));
-}
-
-/**
  * privcmd_xlate_insert() - Enter pages, all of whose GFNs have a frame.
  * @vma: the mapping.
  * @addr: the first page.
@@ -308,7 +296,7 @@ static void release_pages_of(struct vm_area_struct *vma, struct page **pages, un
 
 		while (end < nr && pages[end])
 			end++;
-		privcmd_xlate_put(vma, pages + first, end - first);
+		free_pages_of(file_of(vma), pages + first, end - first);
 	}
 }
 

@@ -860,6 +860,63 @@ TEST_F(bound, is_not_for_frames_that_failed)
 	expect_room(_metadata, self, self->fd, BOUND - 10);
 }
 
+/* So often that some are killed while Xen has entered frames and not all. */
+#define KILLED		60
+
+/* Of the grant table, with some that do not exist. */
+#define TOO_MANY	(GRANT_FRAMES + FRAMES_PER_PAGE)
+
+struct too_many {
+	int fd;
+	domid_t dom;
+	char *map;
+};
+
+static int ask_for_too_many(void *arg)
+{
+	const struct too_many *ask = arg;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		map_grant_frames(ask->fd, ask->dom, ask->map, 0, TOO_MANY);
+	return 0;
+}
+
+/* In a process of its own, with the memory of this one. */
+static pid_t start_asking(struct too_many *ask, char *stack, size_t size)
+{
+	return clone(ask_for_too_many, stack + size, CLONE_VM | SIGCHLD, ask);
+}
+
+/*
+ * Who shares memory with a process that was killed in the middle of a request can make the
+ * same one: no page is lost by that, and none that the file still has to pay for.
+ */
+TEST_F(bound, is_not_used_up_by_those_who_were_killed)
+{
+	const size_t pages = 4 * pages_of(TOO_MANY), size = 65536;
+	struct too_many ask = { .fd = self->fd, .dom = self->target.dom };
+	char *stack = aligned_alloc(16, size);
+
+	ASSERT_NE(NULL, stack);
+	ASSERT_TRUE(write_bound(BOUND_FILE, pages));
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	ask.map = map_alone(self->fd, pages);
+	ASSERT_NE(NULL, ask.map);
+	for (unsigned int i = 0; i < KILLED; i++) {
+		pid_t child = start_asking(&ask, stack, size);
+
+		ASSERT_LT(0, child);
+		usleep(1000 + i * 331 % 3000);
+		ASSERT_EQ(0, kill(child, SIGKILL));
+		ASSERT_EQ(child, waitpid(child, NULL, 0));
+	}
+	expect_empty(_metadata, ask.map, 1);
+	ASSERT_EQ(0, munmap(ask.map, pages * PAGE));
+	expect_room(_metadata, self, self->fd, pages);
+	free(stack);
+}
+
 /* Pages that take several frames, where the kernel's are larger than Xen's. */
 FIXTURE(page)
 {
