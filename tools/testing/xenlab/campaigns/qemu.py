@@ -117,7 +117,7 @@ PARTS: Mapping[str, Sequence[Check]] = {
     ),
 }
 
-DEFAULT = ("too-many", "too-few")
+DEFAULT = ("too-many", "too-few", "life", "tight")
 
 # The configuration is that of QEMU 7.2.
 RELEASE = "bookworm"
@@ -275,7 +275,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     arguments.add_machine(parser, ("ours", "stock", arguments.BOTH), 7200)
     parser.add_argument(
-        "part", nargs="*", help="too-many, too-few (default: both), life, tight"
+        "part", nargs="*", help="too-many, too-few, life, tight (default: all)"
     )
 
 

@@ -85,6 +85,22 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual({name for name in names if f"\n{name}:" in makefile} - set(found), set())
         self.assertIn("check-series", found)
 
+    def test_the_checks_that_the_manual_shows_are_run_by_a_target(self) -> None:
+        makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
+        run = set(re.findall(r"^\t@\$\(XENLAB\) (check-.*)$", makefile, re.M))
+        run |= {" ".join(each.words) for checks in check.LISTS.values() for each in checks}
+        manual = [host.REPO / "README.md", *(host.REPO / "Documentation").glob("**/*.rst")]
+        shown = {
+            words
+            for path in manual
+            for words in re.findall(
+                r"xenlab\.py\s+(check-[^`\n]*)", path.read_text(encoding="utf-8")
+            )
+            if "NAME" not in words
+        }
+        self.assertIn("check-toolstack qemu", shown)
+        self.assertEqual(shown - run, set())
+
     def test_only_our_driver_has_processors_that_run_at_once(self) -> None:
         for words, accel in (
             (("test",), "tcg"),
