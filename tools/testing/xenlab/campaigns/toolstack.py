@@ -349,7 +349,7 @@ def _keep(sections: programs.Sections, log: Path) -> None:
     lines = []
     for section in sections.all:
         lines += [f"== {section.name}: {_status(section)}", *section.lines]
-    path = log.with_name(f"{log.stem}-guests{log.suffix}")
+    path = suite.guests_log(log)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     host.say(f"what the checks, guests and QEMU wrote: {path}")
 

@@ -46,15 +46,24 @@ TEST_F_TIMEOUT(plain, b, 60)
 
     def test_it_is_no_reason_to_fail(self) -> None:
         bad, good = ktap.Counts(failed=1), ktap.Counts(passed=1)
-        for fault, outcomes, runs in (
-            ("", [bad, good], 1),
-            ("(XEN) d0v1 Triple fault", [bad, good], 2),
-            ("(XEN) d0v1 Triple fault", [good], 1),
-            ("(XEN) d0v1 Triple fault", [bad] * (suite.TRIES + 1), suite.TRIES),
+        triple = "(XEN) d0v1 Triple fault"
+        twice = "[ 42.1] BUG: ENTRY_TRAMPOLINE stack guard page was hit at (____ptrval____)"
+        for fault, guests, outcomes, runs in (
+            ("", "", [bad, good], 1),
+            (triple, "", [bad, good], 2),
+            (triple, "", [good], 1),
+            (triple, "", [bad] * (suite.TRIES + 1), suite.TRIES),
+            ("", twice, [bad, good], 2),
+            ("", twice, [good], 1),
+            ("", "[ 42.1] BUG: unable to handle page fault", [bad, good], 1),
+            # dom0's and ours are no guests.
+            (twice, "", [bad, good], 1),
         ):
             with tempfile.TemporaryDirectory() as scratch:
                 log = Path(scratch) / "log"
                 log.write_text(fault, encoding="utf-8")
+                if guests:
+                    suite.guests_log(log).write_text(guests, encoding="utf-8")
                 verdict = machine.Verdict(Status.GOOD, "", log)
                 once = mock.Mock(side_effect=[(counts, verdict) for counts in outcomes])
                 with mock.patch.object(host, "say"):
