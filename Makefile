@@ -108,6 +108,7 @@ check-toolstack:
 check-qemu:
 	$(SETUP) qemu
 	@$(XENLAB) check-qemu --driver both
+	@$(XENLAB) check-qemu --xen 4.20 stubdom
 
 INSTALL_PATH ?= build/kselftest
 

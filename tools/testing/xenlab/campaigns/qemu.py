@@ -5,6 +5,9 @@ Debian's own is built without seccomp.
 """
 
 import argparse
+import functools
+import gzip
+import io
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,7 +22,7 @@ from campaigns import (
     upstream_qemu,
 )
 from campaigns.toolstack import Check
-from lab import cpio, fetch, host, ktap, machine, versions
+from lab import cpio, fetch, host, kmod, ktap, machine, versions
 from lab.failure import Failure, Status
 
 SCRIPT = host.DATA / "qemu-checks"
@@ -64,11 +67,27 @@ TRACED = (
     "env LD_LIBRARY_PATH=/opt/strace /opt/strace/strace -E LD_LIBRARY_PATH -D -f -X raw "
     f"-e trace=ioctl,openat,seccomp -o /var/lib/toolstack/trace /{PLACE}"
 )
+# What its stub domain has that others have not: libraries that Xen's release need not
+# have any more, what QEMU boots a guest's kernel by, and what libxl's stub domains run.
+STUB_LIBRARIES = (
+    "libfdt.so.1",
+    "libglib-2.0.so.0",
+    "libpcre2-8.so.0",
+    "libpixman-1.so.0",
+    "libxenctrl.so.4.17",
+    "libz.so.1",
+)
+STUB_FIRMWARE = ("linuxboot.bin", "linuxboot_dma.bin", "kvmvapic.bin")
+STUB_MODULES = ("xen-gntalloc", "xen-gntdev")
 # By the name of what libxl is to start.
 STARTED = {
     "asking-qemu": f"/{PLACE}",
     "traced-qemu": TRACED,
 }
+
+# A part with another Xen than that of QEMU's release.
+STUBDOM = "stubdom"
+STUB_XEN = "4.20"
 
 # Seconds, for a start: libxl gives up after 60 of its own.
 START = 600
@@ -114,6 +133,13 @@ PARTS: Mapping[str, Sequence[Check]] = {
         Check("tight_gets_a_vcpu", toolstack.BOOT, script=SCRIPT),
         Check("tight_serves_each_vcpu", toolstack.BOOT, script=SCRIPT),
         Check("tight_is_destroyed", script=SCRIPT),
+    ),
+    STUBDOM: (
+        Check("stub_starts_and_warns", START, script=SCRIPT),
+        Check("stub_is_limited", script=SCRIPT),
+        Check("stub_boots", toolstack.BOOT, script=SCRIPT),
+        Check("stub_serves_each_vcpu", toolstack.BOOT, script=SCRIPT),
+        Check("stub_is_destroyed", script=SCRIPT),
     ),
 }
 
@@ -241,31 +267,96 @@ def libraries() -> Path:
     return host.cached(f"libraries-{RELEASE}", key, what, make)
 
 
-def _put(files: cpio.Archive) -> None:
-    """Adds what dom0 runs beside the toolstack."""
-    files.copy(PLACE, binary())
+def _put_qemu(files: cpio.Archive, place: str) -> None:
+    """Adds QEMU and the libraries with the patch."""
+    files.copy(place, binary())
     for path in libraries().glob("*.so.*"):
         files.data(f"{LIBRARIES}/{path.name}", path.read_bytes(), 0o755)
+
+
+def _put_stub(files: cpio.Archive, options: machine.Options) -> None:
+    """Adds the file system of a stub domain that runs QEMU, which its initrd becomes.
+
+    It begins with that of the guests that test the driver, and ends with what dom0 has.
+    """
+    trees = versions.trees(options)
+    more = cpio.Archive()
+    _put_qemu(more, "usr/bin/asking-qemu")
+    built_for = fetch.tree(PACKAGES, RELEASE)
+    for name in STUB_LIBRARIES:
+        library = next(built_for.glob(f"**/{name}"))
+        more.data(f"{LIBRARIES}/{name}", library.read_bytes(), 0o755)
+    tools = fetch.tree(toolstack.PACKAGES, versions.xen_release(options.xen))
+    vchan = fetch.only(tools, f"{LIBRARIES}/libxenvchan.so.*.*.0")
+    more.data(f"{LIBRARIES}/{vchan.stem}", vchan.read_bytes(), 0o755)
+    version = fetch.kernel_version(trees.linux)
+    for module in kmod.installed(trees.linux / "lib/modules" / version, STUB_MODULES):
+        more.data(f"usr/lib/stub/{module.name}.ko", module.content)
+    proxy = fetch.only(tools, "usr/lib/xen-*/bin/vchan-socket-proxy")
+    for program in (proxy, tools / "usr/bin/xenstore-list"):
+        more.copy(f"usr/bin/{program.name}", program)
+    for name in ("copy-files", "limits"):
+        more.data(f"usr/bin/{name}", files.content(f"{toolstack.DIRECTORY}/{name}"), 0o755)
+    for name in STUB_FIRMWARE:
+        more.copy(f"usr/share/qemu/{name}", tools / "usr/share/qemu" / name)
+    # libxl names the guest's files to QEMU by their places in dom0.
+    for name in ("vmlinuz", "hvm.cpio.gz"):
+        place = f"{toolstack.DIRECTORY}/{name}"
+        more.data(place, files.content(place))
+    file = io.BytesIO()
+    more.write(file)
+    files.data(
+        f"{toolstack.DIRECTORY}/qemu.cpio.gz",
+        files.content(f"{toolstack.DIRECTORY}/domu.cpio.gz")
+        + gzip.compress(file.getvalue(), compresslevel=6, mtime=0),
+    )
+
+
+def _check(options: machine.Options, part: str) -> None:
+    """Fails where a part cannot run."""
+    # Debian's driver has no device model in a stub domain.
+    if part == STUBDOM and (options.xen, options.driver) != (STUB_XEN, "ours"):
+        raise Failure(
+            Status.USAGE, f"the part {part} takes --xen {STUB_XEN} and --driver ours"
+        )
+    release = versions.xen_release(options.xen) or host.suite()
+    if part != STUBDOM and release != RELEASE:
+        raise Failure(
+            Status.USAGE,
+            f"QEMU is built from Debian {RELEASE}'s source alone: choose --xen 4.17",
+        )
+
+
+def _put(options: machine.Options, part: str, files: cpio.Archive) -> None:
+    """Adds what a part takes beside the toolstack."""
+    files.copy(f"{toolstack.DIRECTORY}/{SCRIPT.name}", SCRIPT)
+    if part == STUBDOM:
+        _put_stub(files, options)
+        return
+    _put_qemu(files, PLACE)
     upstream_check.put_strace(files)
     for name, command in STARTED.items():
         files.data(f"{toolstack.DIRECTORY}/{name}", toolstack.starter(command), 0o755)
-    files.copy(f"{toolstack.DIRECTORY}/{SCRIPT.name}", SCRIPT)
 
 
 def run(
     drivers: Sequence[machine.Options], parts: Sequence[str]
 ) -> tuple[ktap.Counts, list[Failure]]:
-    """Runs the checks of some parts with each driver."""
-    chosen = toolstack.checks(parts or DEFAULT, PARTS)
+    """Runs the checks of some parts with each driver, each part in a boot of its own.
+
+    Where the emulated processor ends a guest, only its part is run again.
+    """
+    parts = parts or DEFAULT
+    toolstack.checks(parts, PARTS)
     total = ktap.Counts()
     failures: list[Failure] = []
-    for options in drivers:
-        if (versions.xen_release(options.xen) or host.suite()) != RELEASE:
-            raise Failure(
-                Status.USAGE,
-                f"QEMU is built from Debian {RELEASE}'s source alone: choose --xen 4.17",
-            )
-        counts, more = toolstack.run_checks(options, chosen, _put)
+    runs = [(options, part) for options in drivers for part in parts]
+    for options, part in runs:
+        _check(options, part)
+    for options, part in runs:
+        chosen = toolstack.checks([part], PARTS)
+        put = functools.partial(_put, options, part)
+        counts, more = toolstack.run_checks(options, chosen, put)
         total += counts
         failures += more
     return total, failures
@@ -275,7 +366,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     arguments.add_machine(parser, ("ours", "stock", arguments.BOTH), 7200)
     parser.add_argument(
-        "part", nargs="*", help="too-many, too-few, life, tight (default: all)"
+        "part",
+        nargs="*",
+        help="too-many, too-few, life, tight (default: these), stubdom",
     )
 
 

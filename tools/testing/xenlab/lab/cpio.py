@@ -53,6 +53,10 @@ class Archive:
             mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
             self.data(path, source.read_bytes(), mode)
 
+    def content(self, path: str) -> bytes:
+        """Returns what a regular file holds that was added."""
+        return self._entries[path].data
+
     def write(self, file: BinaryIO) -> None:
         """Writes the archive; equal content gives equal bytes."""
         # Sorting puts every directory before what is in it.

@@ -22,6 +22,12 @@ class QemuTest(unittest.TestCase):
     def test_only_the_release_whose_qemu_is_built(self) -> None:
         with self.assertRaisesRegex(Failure, "choose --xen 4.17"):
             qemu.run([machine.Options(xen="4.20")], ())
+        for options in (
+            machine.Options(driver="ours"),
+            machine.Options(driver="stock", xen="4.20"),
+        ):
+            with self.assertRaisesRegex(Failure, "takes --xen 4.20 and --driver ours"):
+                qemu.run([options], ["stubdom"])
 
     def test_what_the_binary_is_made_of_names_it(self) -> None:
         made: list[tuple[str, bytes]] = []
