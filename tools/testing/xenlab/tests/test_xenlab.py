@@ -111,6 +111,7 @@ class CommandLineTest(unittest.TestCase):
             (("test", "--driver", "stock", "--accel", "tcg"), "tcg"),
             (("test", "--accel", "tcg-single"), arch.SINGLE_THREAD),
             (("differential", "--arch", "amd64"), arch.SINGLE_THREAD),
+            (("check-qemu", "--driver", "stock"), "tcg"),
         ):
             args = xenlab._parser().parse_args(words)
             self.assertEqual(arguments.options(args).accel, accel, words)
