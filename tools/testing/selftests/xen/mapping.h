@@ -233,7 +233,7 @@ static inline bool map_others(char *others[OTHER_MEMORIES], size_t pages)
 	close(file);
 	close(hypercall);
 	for (int i = 0; i < OTHER_MEMORIES; i++) {
-		mapped &= others[i] != NULL;
+		mapped &= !!others[i];
 		if (others[i])
 			memset(others[i], UNTOUCHED, pages * PAGE);
 	}

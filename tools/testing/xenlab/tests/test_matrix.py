@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 import unittest
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -99,9 +100,9 @@ class MatrixTest(unittest.TestCase):
 
     def test_only_the_whole_is_recorded(self) -> None:
         for words, good, recorded in (
-            (["--record"], True, True),
-            (["--record"], False, False),
-            ([], True, False),
+            (("--record",), True, True),
+            (("--record",), False, False),
+            ((), True, False),
         ):
             counts = ktap.Counts(passed=1, failed=int(not good))
             with (
@@ -111,12 +112,12 @@ class MatrixTest(unittest.TestCase):
                 mock.patch.object(matrix_page, "record") as record,
                 contextlib.redirect_stdout(io.StringIO()),
             ):
-                matrix.main(self.parsed(*words))
+                matrix.main(self.parsed(words))
                 self.assertEqual(record.called, recorded)
         with self.assertRaisesRegex(Failure, "--record takes no rows"):
-            matrix.main(self.parsed("--record", "amd64-6.1-4.17"))
+            matrix.main(self.parsed(("--record", "amd64-6.1-4.17")))
 
-    def parsed(self, *words: str) -> argparse.Namespace:
+    def parsed(self, words: Sequence[str]) -> argparse.Namespace:
         parser = argparse.ArgumentParser()
         matrix.add_arguments(parser)
         return parser.parse_args(words)
