@@ -150,6 +150,26 @@ static int check_operation(const struct dm_op_copies *copies, u64 dm_ops)
 	return privcmd_dm_op_stays(dm_ops, op) ? 0 : -EPERM;
 }
 
+/*
+ * Xen looks at all GFNs up to the domain's highest, which the caller can have moved to
+ * 2^34, before it takes a type of memory from a server.  No signal ends that, and on the
+ * processor of an auto-translated caller nothing else runs meanwhile.
+ */
+static bool walks_all_gfns(const struct dm_op_copies *copies)
+{
+	const size_t start = offsetof(struct xen_dm_op, u);
+	struct xen_dm_op_map_mem_type_to_ioreq_server map;
+	u32 op;
+
+	/* Xen refuses what is shorter. */
+	if (copies->user[0].size < start + sizeof(map))
+		return false;
+
+	memcpy(&op, copies->data, sizeof(op));
+	memcpy(&map, copies->data + start, sizeof(map));
+	return op == XEN_DMOP_map_mem_type_to_ioreq_server && !map.flags;
+}
+
 static long dm_op_issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
 {
 	long ret;
@@ -165,7 +185,8 @@ static long dm_op_issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbu
  * Xen never works on the caller's own memory: another thread could change it, or,
  * on Arm, where Xen looks up the address itself, unmap it.
  */
-static long dm_op_run(const struct privcmd_dm_op *op, u64 dm_ops)
+static long dm_op_run(const struct privcmd_file *priv, const struct privcmd_dm_op *op,
+		      u64 dm_ops)
 {
 	struct privcmd_dm_op_buf few_bufs[FEW_BUFS], *bufs = few_bufs;
 	struct xen_dm_op_buf few_xen[FEW_BUFS];
@@ -212,6 +233,8 @@ static long dm_op_run(const struct privcmd_dm_op *op, u64 dm_ops)
 	ret = copy_bufs(&copies);
 	if (!ret && dm_ops != U64_MAX)
 		ret = check_operation(&copies, dm_ops);
+	if (!ret && privcmd_restricted(priv) && walks_all_gfns(&copies))
+		ret = -EPERM;
 	if (ret)
 		return ret;
 
@@ -240,11 +263,11 @@ int privcmd_dm_op_check(const union privcmd_arg *arg)
  *
  * Return: what the hypervisor answered; -E2BIG for more or larger buffers than
  * the module's parameters allow; -EFAULT for a buffer that cannot be read and
- * written; -ENOMEM.
+ * written; -EPERM if the file is restricted and Xen would look at all GFNs; -ENOMEM.
  */
 long privcmd_dm_op(struct privcmd_file *priv, union privcmd_arg *arg)
 {
-	return dm_op_run(&arg->dm_op, U64_MAX);
+	return dm_op_run(priv, &arg->dm_op, U64_MAX);
 }
 
 /**
@@ -259,7 +282,7 @@ long privcmd_dm_op(struct privcmd_file *priv, union privcmd_arg *arg)
 long privcmd_dm_op_limited(struct privcmd_file *priv, union privcmd_arg *arg,
 			   const struct privcmd_limit *limit)
 {
-	return dm_op_run(&arg->dm_op, limit->dm_ops);
+	return dm_op_run(priv, &arg->dm_op, limit->dm_ops);
 }
 
 /**

@@ -28,6 +28,19 @@ struct xen_dm_op_track_dirty_vram {
 #define XEN_DMOP_set_irq_level 19
 
 /*
+ * XEN_DMOP_map_mem_type_to_ioreq_server: which accesses to memory of a type go to the
+ * server?  Without flags the type is taken from it.  For x86.
+ */
+#define XEN_DMOP_map_mem_type_to_ioreq_server 15
+
+struct xen_dm_op_map_mem_type_to_ioreq_server {
+	u16 id;			/* IN */
+	u16 type;		/* IN */
+	u32 flags;		/* IN */
+	u64 opaque;		/* where Xen goes on after an interruption */
+};
+
+/*
  * XEN_DMOP_nr_vcpus: with how many vCPUs was the domain created?
  * Since Xen 4.15; EOPNOTSUPP before.
  */

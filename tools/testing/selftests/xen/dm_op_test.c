@@ -373,4 +373,37 @@ TEST_F(dm_op, is_refused_for_other_domains_on_a_restricted_file)
 		  dm_op(self->fd, NO_SUCH_DOMAIN, 1, self->bufs));
 }
 
+/* Takes the memory of a type from an ioreq server, if it has no flags. */
+#define MAP_MEM_TYPE		15
+#define IOREQ_SERVER_TYPE	4
+#define WRITES			2
+
+struct map_mem_type_op {
+	__u32 op, pad;
+	__u16 id, type;
+	__u32 flags;
+	__u64 opaque;
+};
+
+/* Xen would look at each GFN up to the highest one, and no signal ends that. */
+TEST_F(dm_op, that_walks_all_gfns_is_refused_on_a_restricted_file)
+{
+	struct map_mem_type_op map = { .op = MAP_MEM_TYPE, .type = IOREQ_SERVER_TYPE };
+	struct privcmd_dm_op_buf buf = { .uptr = &map, .size = sizeof(map) };
+
+	if (on_stock_driver())
+		SKIP(return, "the stock driver lets Xen walk over all GFNs");
+
+	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	map.opaque = 1;
+	EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	map.flags = WRITES;
+	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	map.flags = 0;
+	buf.size--;
+	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+}
+
 TEST_HARNESS_MAIN
