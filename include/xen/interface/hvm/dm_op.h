@@ -27,6 +27,25 @@ struct xen_dm_op_track_dirty_vram {
 #define XEN_DMOP_inject_msi 14
 #define XEN_DMOP_set_irq_level 19
 
+/* XEN_DMOP_modified_memory: the emulator wrote to these pages.  For x86. */
+#define XEN_DMOP_modified_memory 11
+
+struct xen_dm_op_modified_memory_extent {	/* in the second buffer */
+	u32 nr;			/* IN, of pages */
+	u32 pad;		/* must be 0 */
+	u64 first_pfn;		/* IN */
+};
+
+/* XEN_DMOP_set_mem_type: of what type is memory?  For x86. */
+#define XEN_DMOP_set_mem_type 12
+
+struct xen_dm_op_set_mem_type {
+	u32 nr;			/* IN, of pages */
+	u16 mem_type;		/* IN */
+	u16 pad;		/* must be 0 */
+	u64 first_pfn;		/* IN */
+};
+
 /*
  * XEN_DMOP_map_mem_type_to_ioreq_server: which accesses to memory of a type go to the
  * server?  Without flags the type is taken from it.  For x86.
@@ -38,6 +57,16 @@ struct xen_dm_op_map_mem_type_to_ioreq_server {
 	u16 type;		/* IN */
 	u32 flags;		/* IN */
 	u64 opaque;		/* where Xen goes on after an interruption */
+};
+
+/* XEN_DMOP_relocate_memory: pages get other GFNs.  For x86. */
+#define XEN_DMOP_relocate_memory 17
+
+struct xen_dm_op_relocate_memory {
+	u32 size;		/* IN, in pages */
+	u32 pad;		/* must be 0 */
+	u64 src_gfn;		/* IN */
+	u64 dst_gfn;		/* IN */
 };
 
 /*

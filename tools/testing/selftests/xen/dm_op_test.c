@@ -385,6 +385,35 @@ struct map_mem_type_op {
 	__u64 opaque;
 };
 
+#define MODIFIED_MEMORY		11
+
+struct modified_memory_op {
+	__u32 op, pad;
+	__u32 nr_extents;
+	__u32 opaque;
+};
+
+struct modified_memory_extent {
+	__u32 nr;
+	__u32 pad;
+	__u64 first_pfn;
+};
+
+/* Both have the number of GFNs first. */
+#define SET_MEM_TYPE		12
+#define RELOCATE_MEMORY		17
+
+struct gfns_op {
+	__u32 op, pad;
+	__u32 nr;
+	__u32 more[5];
+};
+
+/* What an operation of a restricted file may be for, at most. */
+#define MAX_GFNS 0x100000
+
+#define WALKS "the stock driver lets Xen walk over all GFNs"
+
 /* Xen would look at each GFN up to the highest one, and no signal ends that. */
 TEST_F(dm_op, that_walks_all_gfns_is_refused_on_a_restricted_file)
 {
@@ -392,7 +421,7 @@ TEST_F(dm_op, that_walks_all_gfns_is_refused_on_a_restricted_file)
 	struct privcmd_dm_op_buf buf = { .uptr = &map, .size = sizeof(map) };
 
 	if (on_stock_driver())
-		SKIP(return, "the stock driver lets Xen walk over all GFNs");
+		SKIP(return, WALKS);
 
 	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
 	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
@@ -401,9 +430,64 @@ TEST_F(dm_op, that_walks_all_gfns_is_refused_on_a_restricted_file)
 	EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
 	map.flags = WRITES;
 	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
-	map.flags = 0;
-	buf.size--;
-	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+}
+
+/* The number is the operation's own. */
+TEST_F(dm_op, on_too_many_gfns_is_refused_on_a_restricted_file)
+{
+	struct gfns_op op = { .nr = MAX_GFNS + 1 };
+	struct privcmd_dm_op_buf buf = { .uptr = &op, .size = sizeof(op) };
+	static const __u32 operations[] = { SET_MEM_TYPE, RELOCATE_MEMORY };
+
+	if (on_stock_driver())
+		SKIP(return, WALKS);
+
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++) {
+		op.op = operations[i];
+		op.nr = MAX_GFNS + 1;
+		EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 1, &buf));
+		op.nr = UINT32_MAX;
+		EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 1, &buf));
+		op.nr = MAX_GFNS;
+		EXPECT_NE(-E2BIG, dm_op(self->fd, self->dom, 1, &buf));
+	}
+	/* Here it means something else. */
+	op.op = DM_OP_NR_VCPUS;
+	op.nr = MAX_GFNS + 1;
+	EXPECT_EQ(self->success, dm_op(self->fd, self->dom, 1, &buf));
+}
+
+/* The numbers are in the other buffer; so many are they that no sum of 32 bits holds them. */
+TEST_F(dm_op, on_too_many_modified_pages_is_refused_on_a_restricted_file)
+{
+	struct modified_memory_op op = { .op = MODIFIED_MEMORY };
+	struct modified_memory_extent *extents = (void *)(self->memory + 8);
+	struct privcmd_dm_op_buf bufs[] = {
+		{ .uptr = &op, .size = sizeof(op) },
+		{ .uptr = extents, .size = 2 * sizeof(*extents) },
+	};
+
+	if (on_stock_driver())
+		SKIP(return, WALKS);
+
+	memset(extents, 0, 2 * sizeof(*extents));
+	op.nr_extents = 2;
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	extents[0].nr = MAX_GFNS;
+	EXPECT_NE(-E2BIG, dm_op(self->fd, self->dom, 2, bufs));
+	extents[1].nr = 1;
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 2, bufs));
+	/* Where Xen goes on is for Xen to say. */
+	op.opaque = 1;
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 2, bufs));
+	extents[1].nr = UINT32_MAX - MAX_GFNS + 1;
+	EXPECT_EQ(-E2BIG, dm_op(self->fd, self->dom, 2, bufs));
+	/* Half an extent is none; without the other buffer there is none. */
+	bufs[1].size--;
+	EXPECT_NE(-E2BIG, dm_op(self->fd, self->dom, 2, bufs));
+	bufs[1].size++;
+	EXPECT_NE(-E2BIG, dm_op(self->fd, self->dom, 1, bufs));
 }
 
 TEST_HARNESS_MAIN

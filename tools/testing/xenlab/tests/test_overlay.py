@@ -50,7 +50,7 @@ class OverlayTest(SourceTreeTest):
         overlay.add_operations(tree, r"/\* XEN_DMOP_track_dirty_vram")
         text = tree.read(overlay.DM_OP)
         self.assertTrue(text.startswith("/* Copyright */\n"))
-        self.assertEqual(text.count("#define XEN_DMOP_"), 7)
+        self.assertEqual(text.count("#define XEN_DMOP_"), 10)
         self.assertTrue(text.endswith("#endif /* __XEN_PUBLIC_HVM_DM_OP_H__ */\n"))
 
     def test_maintained(self) -> None:
