@@ -20,9 +20,9 @@ import sys
 import time
 from typing import Callable, Sequence
 
-from campaigns import commands, matrix_page, path
+from campaigns import commands, matrix_page, mutants as mutants_campaign, path, records
 from lab import host
-from lab.failure import Status
+from lab.failure import Failure, Status
 
 TOP = host.REPO
 SCRATCH = host.BUILD / "lint"
@@ -465,6 +465,18 @@ def manual(_places: Places) -> list[str]:
     return named_tests() + undescribed() + rooms() + links() + matrix_page.stale()
 
 
+def mutants(_places: Places) -> list[str]:
+    """That each mutant finds the lines that it breaks, and its tests."""
+    lines = []
+    for mutant in records.read().values():
+        try:
+            mutant.broken(TOP)
+            mutants_campaign.check(mutant)
+        except Failure as failure:
+            lines.append(str(failure))
+    return lines
+
+
 def places_of_commands(_places: Places) -> list[str]:
     """That each command has an entry wherever it has to, and that contributors are told."""
     return commands.forgotten(TOP) + commands.unlisted(TOP)
@@ -472,7 +484,7 @@ def places_of_commands(_places: Places) -> list[str]:
 
 CHECKS: list[Callable[[Places], list[str]]] = [
     modules, python, checkpatch, uapi, kernel_doc, shell, licence, local_names, makefiles, manual,
-    places_of_commands,
+    places_of_commands, mutants,
 ]
 
 

@@ -86,12 +86,14 @@ class Mutant:
         """Tells whether the emulator has to be built."""
         return any(change.source.startswith("samples/") for change in self.changes)
 
-    def apply(self, top: Path) -> None:
-        """Breaks the sources below a directory."""
+    def broken(self, top: Path) -> dict[Path, str]:
+        """Returns the sources that it breaks below a directory, broken."""
+        texts: dict[Path, str] = {}
         for change in self.changes:
             path = top / change.source
             try:
-                text = change.apply(path.read_text(encoding="utf-8"))
+                text = texts.get(path) or path.read_text(encoding="utf-8")
+                texts[path] = change.apply(text)
             except FileNotFoundError:
                 raise Failure(
                     Status.USAGE, f"mutant {self.name}: there is no {change.source}"
@@ -100,6 +102,11 @@ class Mutant:
                 raise Failure(
                     failure.status, f"mutant {self.name}: {failure}"
                 ) from None
+        return texts
+
+    def apply(self, top: Path) -> None:
+        """Breaks the sources below a directory."""
+        for path, text in self.broken(top).items():
             path.write_text(text, encoding="utf-8")
 
 
