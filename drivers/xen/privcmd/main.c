@@ -89,6 +89,7 @@ static int __init privcmd_init(void)
 	if (err)
 		return err;
 
+	privcmd_xlate_init();
 	err = misc_register(&privcmd_device);
 	if (err)
 		goto err_restrict;

@@ -166,6 +166,7 @@ static inline void privcmd_unmapper_destroy(struct mmu_interval_notifier *unmapp
 #endif
 
 /* mapping_xlate.c */
+void privcmd_xlate_init(void);
 xen_pfn_t privcmd_xlate_gfn(struct page **pages, unsigned int i);
 bool privcmd_xlate_empty(struct page **pages, unsigned int nr);
 unsigned int privcmd_xlate_part(const struct vm_area_struct *vma, unsigned long addr,

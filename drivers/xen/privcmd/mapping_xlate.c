@@ -36,7 +36,7 @@ MODULE_PARM_DESC(max_unpopulated_pages,
 static unsigned long max_unpopulated_pages_all;
 module_param(max_unpopulated_pages_all, ulong, 0644);
 MODULE_PARM_DESC(max_unpopulated_pages_all,
-		 "Maximum number of pages of all files from which on no restricted one gets more (auto-translated; 0: in an x86 dom0 twice its memory)");
+		 "Maximum number of pages of all files from which on no restricted one gets more (auto-translated; 0 when the module is loaded: by the memory of dom0)");
 
 /* Of all files. */
 static atomic_long_t nr_unpopulated;
@@ -134,17 +134,30 @@ static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsign
  * On x86 Xen has a pool for the p2m of dom0, in proportion to the memory that dom0 began
  * with: there is room for some three times that memory.  A third stays for others, and
  * for Xen to split large pages of memory when the balloon takes some.  Without a page for
- * that the balloon's driver reaches its BUG_ON().  Who runs in a stub domain can harm that
- * domain alone.
+ * that the balloon's driver reaches its BUG_ON().  Elsewhere a page costs its struct page,
+ * which nobody is charged for: an eighth of the memory may become such.  Who runs in a
+ * stub domain can harm that domain alone.
  */
-static unsigned long max_of_all(void)
+static unsigned long default_max_of_all(void)
 {
-	unsigned long max = READ_ONCE(max_unpopulated_pages_all);
+	if (!xen_initial_domain())
+		return LONG_MAX;
 
-	if (max)
-		return max;
+	if (IS_ENABLED(CONFIG_X86))
+		return 2 * totalram_pages();
 
-	return IS_ENABLED(CONFIG_X86) && xen_initial_domain() ? 2 * totalram_pages() : LONG_MAX;
+	return totalram_pages() * (PAGE_SIZE / sizeof(struct page) / 8);
+}
+
+/**
+ * privcmd_xlate_init() - Bound what all files take by the memory that there is.
+ *
+ * Context: When the module is loaded: the balloon changes the memory later.
+ */
+void __init privcmd_xlate_init(void)
+{
+	if (!max_unpopulated_pages_all)
+		max_unpopulated_pages_all = default_max_of_all();
 }
 
 /* A mapping bounds what it takes, and module parameters what all of a file's take. */
@@ -155,7 +168,8 @@ static int alloc_pages_for(struct privcmd_file *priv, struct page **pages, unsig
 	int err = -ENOMEM;
 
 	if (!privcmd_restricted(priv) ||
-	    (in_use <= READ_ONCE(max_unpopulated_pages) && in_use_by_all <= max_of_all()))
+	    (in_use <= READ_ONCE(max_unpopulated_pages) &&
+	     in_use_by_all <= READ_ONCE(max_unpopulated_pages_all)))
 		err = xen_alloc_unpopulated_pages(nr, pages);
 	if (!err)
 		return 0;
