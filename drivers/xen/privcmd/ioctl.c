@@ -120,14 +120,8 @@ static __always_inline int copy_in(union privcmd_arg *arg, const void __user *ua
 
 static __always_inline int copy_out(void __user *uout, const void *out, size_t size)
 {
-	switch (size) {
-	case sizeof(u32):
-		return put_user(*(const u32 *)out, (u32 __user *)uout);
-	case sizeof(u64):
-		return put_user(*(const u64 *)out, (u64 __user *)uout);
-	default:
-		return copy_to_user(uout, out, size) ? -EFAULT : 0;
-	}
+	return size == sizeof(u64) ? put_user(*(const u64 *)out, (u64 __user *)uout) :
+				     put_user(*(const u32 *)out, (u32 __user *)uout);
 }
 
 static domid_t target_of(const struct privcmd_command *command, const union privcmd_arg *arg)
@@ -239,7 +233,9 @@ static long run_no_eventfd(struct privcmd_file *priv, union privcmd_arg *arg)
 	    .target = OFFSET(_member, _dom, domid_t), ##__VA_ARGS__)
 
 #define RESULT(_member, _field, _type)							\
-	.out = OFFSET(_member, _field, _type), .out_size = sizeof(_type)
+	.out = OFFSET(_member, _field, _type),						\
+	.out_size = sizeof(_type) +							\
+		    BUILD_BUG_ON_ZERO(sizeof(_type) != 4 && sizeof(_type) != 8)
 
 static const struct privcmd_command commands[] = {
 	ROW(HYPERCALL, hypercall, privcmd_hypercall),
