@@ -459,7 +459,7 @@ static bool somebody_waits(int uffd)
 	struct pollfd poll_fd = { .fd = uffd, .events = POLLIN };
 	struct uffd_msg message;
 
-	return poll(&poll_fd, 1, 10000) == 1 &&
+	return poll(&poll_fd, 1, limit_ms()) == 1 &&
 	       read(uffd, &message, sizeof(message)) == sizeof(message) &&
 	       message.event == UFFD_EVENT_PAGEFAULT;
 }

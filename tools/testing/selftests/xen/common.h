@@ -12,6 +12,7 @@
 #include "named_test.h"
 #include "proc.h"
 #include "requests.h"
+#include "soon.h"
 
 #include <time.h>
 

@@ -29,9 +29,7 @@
 /* Xen gives back what a domain had some time after its end. */
 static bool host_pages_become(long before, long more_or_less)
 {
-	for (int i = 0; i < 500 && labs(host_pages() - before) > more_or_less; i++)
-		usleep(10000);
-	return labs(host_pages() - before) <= more_or_less;
+	return SOON(labs(host_pages() - before) <= more_or_less);
 }
 
 /* ---- A whole guest's memory ---- */

@@ -217,8 +217,7 @@ TEST_F(refusal, not_of_a_destroyed_domain_that_is_held)
 
 	ASSERT_EQ(0, domain_destroy(stub));
 	/* The stub domain lets go a little later. */
-	for (int i = 0; i < 500 && domain_exists(dom); i++)
-		usleep(10000);
+	ASSERT_TRUE(SOON(!domain_exists(dom)));
 	ASSERT_EQ(-ESRCH, ask(self->fd, dom));
 	xc_interface_close(xch);
 	if (on_stock_driver())

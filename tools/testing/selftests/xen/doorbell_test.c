@@ -17,16 +17,14 @@
 
 /*
  * QEMU's emulated SVM takes an interrupt twice now and then, whoever injects it: of
- * 100,000 that DM_OPs did, without eventfds, 27.
+ * 100,000 that DM_OPs did, without eventfds, 27.  That is chance: far more are allowed
+ * than come, and far less than if the driver did it.
  */
 #ifdef __x86_64__
-#define TWICE_IN_THOUSAND 1
+#define TWICE_IN_THOUSAND 10
 #else
 #define TWICE_IN_THOUSAND 0
 #endif
-
-/* In seconds, for an interrupt. */
-#define WAIT		20
 
 /* When no interrupt and no signal comes any more. */
 #define LATE_US		20000
@@ -213,7 +211,7 @@ static unsigned int interrupts(const struct machine *machine, unsigned int vcpu)
 static bool interrupts_become(const struct machine *machine, unsigned int vcpu,
 			      unsigned int expected)
 {
-	const double end = now() + WAIT;
+	const double end = now() + limit_ms() / 1000;
 
 	for (unsigned int i = 0; interrupts(machine, vcpu) < expected && now() < end; i++) {
 		if (i < 1000)
@@ -239,7 +237,7 @@ static bool none_is_lost(const struct machine *machine, unsigned int vcpu, unsig
 /* The guest takes those that have come already when it gets to it. */
 static bool interrupts_end(const struct machine *machine, unsigned int vcpu)
 {
-	const double end = now() + WAIT;
+	const double end = now() + limit_ms() / 1000;
 
 	for (unsigned int quiet = 0; now() < end; quiet++) {
 		unsigned int seen = interrupts(machine, vcpu);
@@ -271,7 +269,7 @@ FIXTURE_SETUP(interrupt)
 	for (unsigned int i = 0; i < VCPUS; i++)
 		self->events[i] = new_eventfd();
 	ASSERT_EQ(0, guest_run(&self->machine.guest));
-	ASSERT_TRUE(guest_gets_to(&self->machine.guest, 1, 60));
+	ASSERT_TRUE(guest_gets_to(&self->machine.guest, 1));
 }
 
 FIXTURE_TEARDOWN(interrupt)
@@ -576,7 +574,7 @@ static bool machine_finishes(struct machine *machine, struct __test_metadata *_m
 	unsigned int rounds = 0, before;
 
 	do {
-		if (guest_finishes(&machine->guest, 30))
+		if (guest_finishes(&machine->guest))
 			return true;
 		before = rounds;
 		rounds = 0;
@@ -620,7 +618,7 @@ static void let_run(struct machine *machine, int *events, struct __test_metadata
 	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, events));
 	emulator_start_thread(machine);
 	ASSERT_EQ(0, guest_run(&machine->guest));
-	ASSERT_TRUE(guest_goes_on(&machine->guest, 20, 40));
+	ASSERT_TRUE(guest_goes_on(&machine->guest, 20));
 }
 
 static void emulator_serves_all(struct machine *machine)
@@ -741,9 +739,7 @@ TEST_F(doorbell, signals_for_a_request_that_waits)
 	machine->guest.orders->start[2] = 0;
 	machine->guest.orders->start[3] = 0;
 	ASSERT_EQ(0, guest_run(&machine->guest));
-	for (int i = 0; i < 500 && machine->server.slots[0].state != STATE_IOREQ_READY; i++)
-		usleep(10000);
-	ASSERT_TRUE(machine->server.slots[0].state == STATE_IOREQ_READY);
+	ASSERT_TRUE(SOON(machine->server.slots[0].state == STATE_IOREQ_READY));
 	/*
 	 * As if the emulator had seen it, and left it to the kernel.  Each channel has an
 	 * event from when it was bound; handlers in threads give them in any order.
@@ -755,7 +751,7 @@ TEST_F(doorbell, signals_for_a_request_that_waits)
 	} while (port != (int)machine->server.ports[0]);
 	ASSERT_EQ(0, add_doorbells(machine, machine->server.fd, self->events));
 	emulator_start_thread(machine);
-	ASSERT_TRUE(guest_finishes(&machine->guest, 20));
+	ASSERT_TRUE(guest_finishes(&machine->guest));
 	for (unsigned int i = 0; i < QUEUES; i++)
 		EXPECT_EQ(1, count_of(self->events[i]));
 }
@@ -829,7 +825,7 @@ TEST_F(doorbell, is_no_more_when_its_process_is_killed)
 		if (add_doorbells(&own, own.server.fd, self->events))
 			_exit(2);
 		emulator_start_thread(&own);
-		if (guest_run(&own.guest) || !guest_goes_on(&own.guest, 20, 40))
+		if (guest_run(&own.guest) || !guest_goes_on(&own.guest, 20))
 			_exit(3);
 		kill(getpid(), SIGKILL);
 	}
@@ -963,9 +959,7 @@ TEST_F(sample, turns_rings_into_interrupts)
 	output = sample_start(&guest, rounds, &child);
 	ASSERT_NE(NULL, output);
 	ASSERT_EQ(0, guest_run(&guest));
-	for (int i = 0; i < 6000 && !guest.reports[1].finished; i++)
-		usleep(10000);
-	EXPECT_EQ(1, guest.reports[1].finished) {
+	EXPECT_TRUE(SOON(guest.reports[1].finished)) {
 		TH_LOG("%u of %u rounds, %u interrupts", guest.reports[1].rounds, rounds,
 		       guest.reports[0].interrupts);
 	}

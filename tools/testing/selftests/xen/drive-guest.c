@@ -143,7 +143,7 @@ static void let_it_finish(const struct guest *guest, int vcpus)
 
 	if (ret)
 		printf("# cannot let it run: %s\n", strerror(-ret));
-	guest_finishes(guest, 60);
+	guest_finishes(guest);
 	for (int i = 0; i < vcpus; i++)
 		judge(&guest->reports[i], i);
 	printf("1..%d\n", tests);

@@ -13,8 +13,7 @@
 
 #include "emulator.h"
 #include "proc.h"
-
-#define MS_PER_S 1000
+#include "soon.h"
 
 static void collect(int fd, char *text, size_t size)
 {
@@ -29,7 +28,7 @@ static void look(struct emulator *emulator)
 	collect(emulator->err_fd, emulator->err, sizeof(emulator->err));
 }
 
-static bool has_ended(struct emulator *emulator)
+bool emulator_has_ended(struct emulator *emulator)
 {
 	int status;
 
@@ -76,9 +75,7 @@ void emulator_start_as_told(struct emulator *emulator, const char *const *args)
 		execv(path_beside_program("emulator"), (char **)argv);
 		_exit(127);
 	}
-	for (int ms = 0; ms < 10 * MS_PER_S && !is_ready(emulator) &&
-	     !has_ended(emulator); ms += 10)
-		usleep(10 * 1000);
+	(void)SOON(is_ready(emulator) || emulator_has_ended(emulator));
 	look(emulator);
 }
 
@@ -94,11 +91,9 @@ void emulator_start(struct emulator *emulator, const char *const *args)
 	emulator_start_as_told(emulator, argv);
 }
 
-int emulator_wait(struct emulator *emulator, unsigned int seconds)
+int emulator_wait(struct emulator *emulator)
 {
-	for (unsigned int ms = 0; ms < seconds * MS_PER_S && !has_ended(emulator);
-	     ms += 10)
-		usleep(10 * 1000);
+	(void)SOON(emulator_has_ended(emulator));
 	look(emulator);
 	return emulator->status;
 }
@@ -107,5 +102,5 @@ int emulator_end(struct emulator *emulator, int signal)
 {
 	if (emulator->pid)
 		kill(emulator->pid, signal);
-	return emulator_wait(emulator, 10);
+	return emulator_wait(emulator);
 }

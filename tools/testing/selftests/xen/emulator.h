@@ -39,7 +39,7 @@ struct emulator {
 
 /*
  * Runs it with these arguments, the last one NULL, until it is ready or has
- * ended; it may take 10 s.  On the stock driver it is told to do without interrupts.
+ * ended.  On the stock driver it is told to do without interrupts.
  */
 void emulator_start(struct emulator *emulator, const char *const *args);
 
@@ -49,8 +49,9 @@ void emulator_start(struct emulator *emulator, const char *const *args);
 /* The same, on any driver with these arguments alone. */
 void emulator_start_as_told(struct emulator *emulator, const char *const *args);
 
-/* Waits for its end and answers with its exit status. */
-int emulator_wait(struct emulator *emulator, unsigned int seconds);
+/* Waits for its end and answers with its exit status; whether it has ended. */
+int emulator_wait(struct emulator *emulator);
+bool emulator_has_ended(struct emulator *emulator);
 
 /* Sends it a signal and waits for its end. */
 int emulator_end(struct emulator *emulator, int signal);

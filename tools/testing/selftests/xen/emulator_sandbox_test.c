@@ -325,7 +325,7 @@ TEST_F(sandbox, does_not_keep_two_from_serving_at_once)
 	for (int i = 0; i < 2; i++) {
 		struct guest *guest = &self->guests[i];
 
-		EXPECT_TRUE(guest_finishes(guest, 40));
+		EXPECT_TRUE(guest_finishes(guest));
 		for (unsigned int vcpu = 0; guest->orders->start[vcpu]; vcpu++) {
 			EXPECT_EQ(ROUNDS, guest->reports[vcpu].rounds);
 			EXPECT_EQ(0, guest->reports[vcpu].wrong);
@@ -362,6 +362,16 @@ static bool stop_in_call(pid_t pid, struct user_regs_struct *regs)
 		0xffff) == SYSCALL;
 }
 
+/* It may not have come so far. */
+static bool comes_to_call(pid_t pid, struct user_regs_struct *regs)
+{
+	bool there = stop_in_call(pid, regs);
+
+	if (!there)
+		ptrace(PTRACE_CONT, pid, NULL, NULL);
+	return there;
+}
+
 /* Has a process that waits in a system call make another one. */
 static long inject(pid_t pid, const struct call *call)
 {
@@ -371,11 +381,8 @@ static long inject(pid_t pid, const struct call *call)
 
 	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL))
 		return NOT_INJECTED;
-	/* It may not have come so far. */
-	for (int i = 0; i < 500 && !stop_in_call(pid, &saved); i++) {
-		ptrace(PTRACE_CONT, pid, NULL, NULL);
-		usleep(10000);
-	}
+	if (!SOON(comes_to_call(pid, &saved)))
+		return NOT_INJECTED;
 	regs = saved;
 	regs.rip -= SYSCALL_LENGTH;
 	/* There is no system call to restart. */
@@ -523,11 +530,9 @@ TEST_F(sandbox, lets_a_hijacked_worker_interrupt_its_own_domain_only)
 	self->guests[0].orders->start[1] = 0;
 	self->guests[0].orders->start[2] = 0;
 	ASSERT_EQ(0, guest_run(&self->guests[0]));
-	ASSERT_TRUE(guest_gets_to(&self->guests[0], 1, 60));
+	ASSERT_TRUE(guest_gets_to(&self->guests[0], 1));
 	EXPECT_EQ(0, inject_dm_op(worker, page, own, &msi));
-	for (int i = 0; i < 500 && !self->guests[0].reports[0].interrupts; i++)
-		usleep(10000);
-	EXPECT_LT(0, self->guests[0].reports[0].interrupts);
+	EXPECT_TRUE(SOON(self->guests[0].reports[0].interrupts));
 	EXPECT_EQ(-EPERM, inject_dm_op(worker, page, self->guests[1].dom, &msi));
 
 	memset(&msi.u, 0xff, sizeof(msi.u));
@@ -557,7 +562,7 @@ TEST_F(sandbox, lets_a_hijacked_worker_ask_about_its_own_domain_only)
 					      XENMEM_resource_ioreq_server));
 	/* No harm was done. */
 	ASSERT_EQ(0, guest_run(&self->guests[0]));
-	EXPECT_TRUE(guest_finishes(&self->guests[0], 40));
+	EXPECT_TRUE(guest_finishes(&self->guests[0]));
 	EXPECT_EQ(0, self->guests[0].reports[0].wrong);
 }
 
@@ -660,7 +665,7 @@ TEST_F(filter, kills_for_all_else)
 			EXPECT_TRUE(proc_ends(emulator->worker));
 		} else {
 			EXPECT_EQ(EMULATOR_WORKER_DIED,
-				  emulator_wait(emulator, 10));
+				  emulator_wait(emulator));
 		}
 		snprintf(adopt, sizeof(adopt), "--adopt=%u", emulator->server);
 	}
@@ -918,15 +923,15 @@ TEST_F(sandbox, survives_a_page_that_changes_all_the_time)
 	guest->orders->scratch = 0;
 	ASSERT_EQ(0, guest_run(guest));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &scribbler));
-	EXPECT_TRUE(guest_goes_on(guest, 10, 20));
+	EXPECT_TRUE(guest_goes_on(guest, 10));
 	scribbler.stop = true;
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 
 	/* Requests that were under way may still be answered wrongly. */
-	EXPECT_TRUE(guest_goes_on(guest, 2, 20));
+	EXPECT_TRUE(guest_goes_on(guest, 2));
 	wrong = guest->reports[0].wrong;
 	EXPECT_LT(0, wrong);
-	EXPECT_TRUE(guest_goes_on(guest, 2, 20));
+	EXPECT_TRUE(guest_goes_on(guest, 2));
 	EXPECT_EQ(wrong, guest->reports[0].wrong);
 	EXPECT_EQ(EMULATOR_DONE, emulator_end(emulator, SIGTERM));
 }

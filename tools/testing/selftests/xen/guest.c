@@ -16,6 +16,7 @@
 
 #include "guest.h"
 #include "proc.h"
+#include "soon.h"
 
 #define PAGES (GUEST_MEMORY / XC_PAGE_SIZE)
 
@@ -190,47 +191,54 @@ int guest_destroy(struct guest *guest)
 	return guest->dom > 0 ? domain_destroy(guest->dom) : 0;
 }
 
-bool guest_finishes(const struct guest *guest, unsigned int seconds)
+static bool has_finished(const struct guest *guest)
 {
-	for (unsigned int tries = 0, vcpu = 0; tries < 100 * seconds; tries++) {
-		while (vcpu < GUEST_MAX_VCPUS &&
-		       (!guest->orders->start[vcpu] ||
-			guest->reports[vcpu].finished))
-			vcpu++;
-		if (vcpu == GUEST_MAX_VCPUS)
-			return true;
-		usleep(10000);
-	}
-	return false;
+	for (unsigned int vcpu = 0; vcpu < GUEST_MAX_VCPUS; vcpu++)
+		if (guest->orders->start[vcpu] && !guest->reports[vcpu].finished)
+			return false;
+	return true;
 }
 
-static bool reach(const struct guest *guest, const unsigned int *before, unsigned int rounds,
-		  unsigned int seconds)
+bool guest_finishes(const struct guest *guest)
 {
-	for (unsigned int tries = 0, vcpu = 0; tries < 100 * seconds; tries++) {
-		while (vcpu < GUEST_MAX_VCPUS &&
-		       (!guest->orders->start[vcpu] ||
-			guest->reports[vcpu].rounds - before[vcpu] >= rounds))
-			vcpu++;
-		if (vcpu == GUEST_MAX_VCPUS)
-			return true;
-		usleep(10000);
-	}
-	return false;
+	return SOON(has_finished(guest));
 }
 
-bool guest_gets_to(const struct guest *guest, unsigned int rounds, unsigned int seconds)
+static bool has_reached(const struct guest *guest, const unsigned int *before, unsigned int rounds)
+{
+	for (unsigned int vcpu = 0; vcpu < GUEST_MAX_VCPUS; vcpu++)
+		if (guest->orders->start[vcpu] &&
+		    guest->reports[vcpu].rounds - before[vcpu] < rounds)
+			return false;
+	return true;
+}
+
+bool guest_gets_to(const struct guest *guest, unsigned int rounds)
 {
 	static const unsigned int none[GUEST_MAX_VCPUS];
 
-	return reach(guest, none, rounds, seconds);
+	return SOON(has_reached(guest, none, rounds));
 }
 
-bool guest_goes_on(const struct guest *guest, unsigned int rounds, unsigned int seconds)
+static void note_rounds(const struct guest *guest, unsigned int *rounds)
+{
+	for (unsigned int i = 0; i < GUEST_MAX_VCPUS; i++)
+		rounds[i] = guest->reports[i].rounds;
+}
+
+bool guest_goes_on(const struct guest *guest, unsigned int rounds)
 {
 	unsigned int before[GUEST_MAX_VCPUS];
 
-	for (unsigned int i = 0; i < GUEST_MAX_VCPUS; i++)
-		before[i] = guest->reports[i].rounds;
-	return reach(guest, before, rounds, seconds);
+	note_rounds(guest, before);
+	return SOON(has_reached(guest, before, rounds));
+}
+
+bool guest_waits(const struct guest *guest)
+{
+	unsigned int before[GUEST_MAX_VCPUS];
+
+	note_rounds(guest, before);
+	sleep(1);
+	return !has_reached(guest, before, 1);
 }

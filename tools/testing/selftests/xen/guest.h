@@ -42,12 +42,15 @@ void guest_unmap(struct guest *guest);
 int guest_destroy(struct guest *guest);
 
 /*
- * Whether all vCPUs that were started have, within so many seconds, finished; gone
- * through so many rounds since they started; or through so many more, of which there
- * must be no end: those before the call do not count.
+ * Whether all vCPUs that were started finish; go through so many rounds since they
+ * started; or through so many more, of which there must be no end: those before the call
+ * do not count.
  */
-bool guest_finishes(const struct guest *guest, unsigned int seconds);
-bool guest_gets_to(const struct guest *guest, unsigned int rounds, unsigned int seconds);
-bool guest_goes_on(const struct guest *guest, unsigned int rounds, unsigned int seconds);
+bool guest_finishes(const struct guest *guest);
+bool guest_gets_to(const struct guest *guest, unsigned int rounds);
+bool guest_goes_on(const struct guest *guest, unsigned int rounds);
+
+/* Whether one of them, at least, gets through no round within a second. */
+bool guest_waits(const struct guest *guest);
 
 #endif /* SELFTESTS_XEN_GUEST_H */

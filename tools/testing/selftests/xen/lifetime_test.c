@@ -22,29 +22,6 @@
 /* Far from those that Xen hands out by itself in a test run. */
 #define FIRST_DOMID	0x4000
 
-/*
- * Milliseconds, for what comes by itself: it ends what hangs, and judges no speed.  With a
- * driver that is broken on purpose it does not come, and PATIENCE says how long is enough.
- */
-static int limit_ms(void)
-{
-	const char *seconds = getenv("PATIENCE");
-
-	return 1000 * (seconds ? atoi(seconds) : 60);
-}
-
-/* Whether something comes true within the limit. */
-#define SOON(condition) ({						\
-	bool _true = false;						\
-									\
-	for (int _ms = 0; !_true && _ms < limit_ms(); _ms += 10) {	\
-		_true = (condition);					\
-		if (!_true)						\
-			usleep(10000);					\
-	}								\
-	_true;								\
-})
-
 /* ---- Domains that a test chooses the domid of ---- */
 
 static domid_t unused_domid(void)

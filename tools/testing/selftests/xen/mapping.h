@@ -459,9 +459,7 @@ static inline bool can_be_killed(pid_t child)
 /* Whether nothing holds a destroyed domain any more; that may take a moment. */
 static inline bool domain_is_gone(domid_t dom)
 {
-	for (int i = 0; i < 500 && domain_exists(dom); i++)
-		usleep(10000);
-	return !domain_exists(dom);
+	return SOON(!domain_exists(dom));
 }
 
 #endif /* SELFTESTS_XEN_MAPPING_H */

@@ -903,22 +903,33 @@ TEST_F(large, has_no_page_tables_when_it_was_refused)
 	EXPECT_LE(pages_of("VmPTE:"), before + 2);
 }
 
-/* Nobody walks through what was never there, or makes page tables for it. */
-TEST_F(large, of_which_little_is_used_ends_as_fast)
+/* In seconds. */
+static double end_of_a_page(struct __test_metadata *_metadata, const struct target *target,
+			    size_t size)
 {
-	const size_t size = 1UL << 36;
 	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-			 self->target.fd, 0);
+			 target->fd, 0);
 	double start;
 
 	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, map_grants(target->fd, target->dom, map, 0, 1));
+	start = now();
+	ASSERT_EQ(0, munmap(map, size));
+	return now() - start;
+}
+
+/* Nobody walks through what was never there, or makes page tables for it. */
+TEST_F(large, of_which_little_is_used_ends_as_fast)
+{
+	bool fast = false;
+
 	/* With pages of its own the kernel holds an array of them. */
 	if (on_auto_translated())
 		SKIP(return, "dom0 is auto-translated here");
-	ASSERT_EQ(0, map_grants(self->target.fd, self->target.dom, map, 0, 1));
-	start = now();
-	ASSERT_EQ(0, munmap(map, size));
-	EXPECT_GT(1, now() - start);
+	/* The machine may have other things to do, once. */
+	for (unsigned int round = 0; round < 3 && !fast; round++)
+		fast = end_of_a_page(_metadata, &self->target, 1UL << 36) < 1;
+	EXPECT_TRUE(fast);
 }
 
 /* Nothing of it is left, so that the domain can go. */

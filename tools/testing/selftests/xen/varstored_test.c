@@ -330,7 +330,7 @@ TEST_F(varstored, serves_its_guest)
 
 	ASSERT_EQ(sizeof(ready), read(self->output, &ready, sizeof(ready)));
 	ASSERT_EQ(0, guest_run(&self->guest));
-	EXPECT_TRUE(guest_finishes(&self->guest, 40));
+	EXPECT_TRUE(guest_finishes(&self->guest));
 	ASSERT_EQ(0, kill(self->pid, SIGTERM));
 	ASSERT_EQ(sizeof(commands), read(self->output, &commands, sizeof(commands)));
 	/* Each vCPU writes to the port once in a round. */
