@@ -67,14 +67,16 @@ xen_pfn_t privcmd_xlate_gfn(struct page **pages, unsigned int i)
 	return page_to_xen_pfn(pages[i / XEN_PFN_PER_PAGE]) + i % XEN_PFN_PER_PAGE;
 }
 
-/* Whether all the GFNs are empty now. */
+/*
+ * Whether all the GFNs are empty now.  Xen for Arm takes longer for a multicall than for
+ * the calls one by one.
+ */
 static bool remove_from_physmap(struct page **pages, unsigned int first, unsigned int nr)
 {
 	struct xen_remove_from_physmap removals[BATCH];
 	struct multicall_entry calls[BATCH];
-	bool empty = true;
+	bool one_by_one, empty = true;
 	unsigned int i;
-	int err;
 
 	for (i = 0; i < nr; i++) {
 		removals[i].domid = DOMID_SELF;
@@ -85,9 +87,9 @@ static bool remove_from_physmap(struct page **pages, unsigned int first, unsigne
 		calls[i].args[1] = (unsigned long)&removals[i];
 	}
 
-	err = HYPERVISOR_multicall(calls, nr);
+	one_by_one = !IS_ENABLED(CONFIG_X86) || HYPERVISOR_multicall(calls, nr);
 	for (i = 0; i < nr; i++) {
-		if (err)
+		if (one_by_one)
 			calls[i].result = HYPERVISOR_memory_op(XENMEM_remove_from_physmap,
 							       &removals[i]);
 		/* ENOENT: there was nothing. */
