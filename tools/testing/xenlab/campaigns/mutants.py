@@ -50,30 +50,30 @@ INTACT = "/"
 END = """
 end_all() {
 	for try in 1 2 3 4 5 6 7 8 9 10; do
-		killall -q -KILL "$1" || return 0
+		killall -q -KILL "$@" || return 0
 		sleep 1
 	done
 }
 """
 
 # Exchanges the driver, and the emulator; the argument is the directory with its
-# modules, and with an emulator if that is broken.
+# modules, and with an emulator if that is broken. Each process takes its time where a
+# processor is emulated, so there are few.
 EXCHANGE = f"""
 exchange() {{
 	if grep -q ' /proc/xen ' /proc/mounts; then
 		umount /proc/xen || return 1
 	fi
+	loaded=
 	for module in test_xen_dm_op xenfs xen_privcmd xen_dm_op; do
-		if [ -d /sys/module/$module ]; then
-			rmmod $module || return 1
-		fi
+		[ ! -d /sys/module/$module ] || loaded="$loaded $module"
 	done
-	cp "$1/xen-dm-op.ko" "$1/xen-privcmd.ko" "/lib/modules/$(uname -r)/updates/" || return 1
+	[ -z "$loaded" ] || rmmod $loaded || return 1
+	insmod "$1/xen-dm-op.ko" && insmod "$1/xen-privcmd.ko" || return 1
 	modprobe xenfs && mount -t xenfs xenfs /proc/xen || return 1
-	cp "$1/{build.TEST_MODULE}.ko" {programs.DIRECTORY}/ || return 1
 	emulator="$1/emulator"
 	[ -e "$emulator" ] || emulator={DIRECTORY}/emulator
-	cp -f "$emulator" {programs.DIRECTORY}/ && chmod 755 {programs.DIRECTORY}/emulator
+	cp -fp "$1/{build.TEST_MODULE}.ko" "$emulator" {programs.DIRECTORY}/
 }}
 """
 
@@ -169,8 +169,7 @@ def script(builds: Sequence[Build]) -> str:
             parts.append(programs.begin(section(item.name, command)))
             parts.append(programs.run(command, LIMIT))
             parts.append(programs.end())
-            parts.append(f"end_all {command.split()[0]}")
-            parts.append("end_all emulator")
+            parts.append(f"end_all {command.split()[0]} emulator")
         parts.append("fi")
     return "\n".join(parts)
 
@@ -194,7 +193,7 @@ def boot(
     files.copy(f"{DIRECTORY}/emulator", directory / "emulator")
     for number, item in enumerate(builds):
         for name, content in item.files:
-            files.data(f"{DIRECTORY}/{number}/{name}", content)
+            files.data(f"{DIRECTORY}/{number}/{name}", content, 0o755)
     sections = programs.Sections()
     verdict = machine.boot(
         suite.poisoned(options),

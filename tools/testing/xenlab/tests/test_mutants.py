@@ -40,7 +40,7 @@ class MutantsTest(unittest.TestCase):
             lines = mutants.script([item]).splitlines()
             self.assertIn(programs.begin(f"m {command}"), lines)
             self.assertIn(programs.run(command, mutants.LIMIT), lines)
-            self.assertIn("end_all a_test", lines)
+            self.assertIn("end_all a_test emulator", lines)
 
     def test_outcomes(self) -> None:
         ran = programs.Section("m a_test", "1..2\nok 1 x.y\nnot ok 2 x.z\n".split("\n"), 1)
