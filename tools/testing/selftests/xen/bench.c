@@ -543,7 +543,7 @@ static int map_bare(unsigned int batch, uint64_t *least)
 /* Of batches, those that take the least count. */
 static int find_least(unsigned int samples, uint64_t *least)
 {
-	static const unsigned int batches[] = { 32, 128, 512 };
+	static const unsigned int batches[] = { 1, 32, 128, 512 };
 	int undone, ret = 0;
 
 	for (unsigned int i = 0; i < samples && !ret; i++) {

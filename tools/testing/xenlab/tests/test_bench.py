@@ -118,8 +118,7 @@ class BenchTest(unittest.TestCase):
         ):
             platform = bench._platform(machine.Options(arch=arch, pvh=pvh))
             self.assertEqual(platform, name)
-            goals = bench.goals(self.rows(), platform)
-            self.assertEqual(bool(goals), platform != "amd64-pvh")
+            self.assertTrue(bench.goals(self.rows(), platform))
 
     def test_time_is_not_documented(self) -> None:
         parser = argparse.ArgumentParser()

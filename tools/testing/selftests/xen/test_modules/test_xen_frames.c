@@ -211,17 +211,18 @@ static int add_frames(const struct request *req, const struct physmap *physmap)
 	return err;
 }
 
-/* On Arm the calls take less one by one. */
 static int remove_frames(const struct request *req, const struct physmap *physmap)
 {
 	unsigned int i, nr;
 	int err = 0;
 
 	for (i = 0; !err && i < req->nr; i += nr) {
-		nr = IS_ENABLED(CONFIG_X86) ? min(req->batch, req->nr - i) : 1;
-		err = nr > 1 ? HYPERVISOR_multicall(physmap->calls + i, nr) :
-			       HYPERVISOR_memory_op(XENMEM_remove_from_physmap,
-						    &physmap->removals[i]);
+		nr = min(req->batch, req->nr - i);
+		if (nr == 1)
+			physmap->calls[i].result = HYPERVISOR_memory_op(XENMEM_remove_from_physmap,
+									&physmap->removals[i]);
+		else
+			err = HYPERVISOR_multicall(physmap->calls + i, nr);
 	}
 	return err;
 }
