@@ -44,9 +44,6 @@ static atomic_long_t nr_unpopulated;
 /* Pages of a mapping whose unpopulated pages are noted in one array. */
 #define CHUNK_PAGES (PAGE_SIZE / sizeof(struct page *))
 
-/* GFNs that are emptied at a time; the calls are on the stack. */
-#define BATCH 16
-
 static unsigned long index_of(const struct vm_area_struct *vma, unsigned long addr)
 {
 	return (addr - vma->vm_start) >> PAGE_SHIFT;
@@ -67,53 +64,27 @@ xen_pfn_t privcmd_xlate_gfn(struct page **pages, unsigned int i)
 	return page_to_xen_pfn(pages[i / XEN_PFN_PER_PAGE]) + i % XEN_PFN_PER_PAGE;
 }
 
-/*
- * Whether all the GFNs are empty now.  Xen for Arm takes longer for a multicall than for
- * the calls one by one.
- */
-static bool remove_from_physmap(struct page **pages, unsigned int first, unsigned int nr)
-{
-	struct xen_remove_from_physmap removals[BATCH];
-	struct multicall_entry calls[BATCH];
-	bool one_by_one, empty = true;
-	unsigned int i;
-
-	for (i = 0; i < nr; i++) {
-		removals[i].domid = DOMID_SELF;
-		removals[i].gpfn = privcmd_xlate_gfn(pages, first + i);
-		calls[i].op = __HYPERVISOR_memory_op;
-		calls[i].result = -EINVAL;
-		calls[i].args[0] = XENMEM_remove_from_physmap;
-		calls[i].args[1] = (unsigned long)&removals[i];
-	}
-
-	one_by_one = !IS_ENABLED(CONFIG_X86) || HYPERVISOR_multicall(calls, nr);
-	for (i = 0; i < nr; i++) {
-		if (one_by_one)
-			calls[i].result = HYPERVISOR_memory_op(XENMEM_remove_from_physmap,
-							       &removals[i]);
-		/* ENOENT: there was nothing. */
-		empty &= !calls[i].result || calls[i].result == -ENOENT;
-	}
-
-	return empty;
-}
-
 /**
  * privcmd_xlate_empty() - Take the frames out of the GFNs of pages.
  * @pages: unpopulated pages.
  * @nr: number of pages.
  *
+ * A multicall takes Xen longer than as many hypercalls.
+ *
  * Return: whether the GFNs are empty now.
  */
 bool privcmd_xlate_empty(struct page **pages, unsigned int nr)
 {
-	unsigned int i, n, nr_gfns = nr * XEN_PFN_PER_PAGE;
+	struct xen_remove_from_physmap removal = { .domid = DOMID_SELF };
 	bool empty = true;
+	unsigned int i;
+	int err;
 
-	for (i = 0; i < nr_gfns; i += n) {
-		n = min_t(unsigned int, BATCH, nr_gfns - i);
-		empty &= remove_from_physmap(pages, i, n);
+	for (i = 0; i < nr * XEN_PFN_PER_PAGE; i++) {
+		removal.gpfn = privcmd_xlate_gfn(pages, i);
+		err = HYPERVISOR_memory_op(XENMEM_remove_from_physmap, &removal);
+		/* ENOENT: there was nothing. */
+		empty &= !err || err == -ENOENT;
 	}
 
 	return empty;
