@@ -55,6 +55,26 @@ struct dm_op_copies {
 	u8 *before;
 };
 
+/* For so few words a copy, whose size is no constant, takes longer. */
+static int get_bufs(struct privcmd_dm_op_buf *bufs, const struct privcmd_dm_op *op)
+{
+	unsigned int i;
+
+	if (!user_read_access_begin(op->ubufs, array_size(op->num, sizeof(*bufs))))
+		return -EFAULT;
+
+	for (i = 0; i < op->num; i++) {
+		unsafe_get_user(bufs[i].uptr, &op->ubufs[i].uptr, fault);
+		unsafe_get_user(bufs[i].size, &op->ubufs[i].size, fault);
+	}
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
 static int check_bufs(const struct privcmd_dm_op_buf *bufs, unsigned int nr, size_t *size)
 {
 	unsigned int max_size = READ_ONCE(dm_op_buf_max_size);
@@ -105,23 +125,35 @@ static int copy_bufs(const struct dm_op_copies *copies)
 	return 0;
 }
 
+/* Returns the first byte from @i on that Xen changed, or @size. */
+static __always_inline size_t find_change(const u8 *data, const u8 *before, size_t i, size_t size)
+{
+	while (i + sizeof(u64) <= size && !memcmp(data + i, before + i, sizeof(u64)))
+		i += sizeof(u64);
+	while (i < size && data[i] == before[i])
+		i++;
+
+	return i;
+}
+
 /* Only what Xen changed: the rest may be another buffer's, or another thread's. */
 static int copy_back_buf(const struct privcmd_dm_op_buf *buf, const u8 *data, const u8 *before)
 {
-	size_t i, end;
+	u8 __user *user = buf->uptr;
+	size_t i;
 
-	for (i = 0; i < buf->size; i = end) {
-		end = i + 1;
-		if (data[i] == before[i])
-			continue;
+	if (!user_write_access_begin(user, buf->size))
+		return -EFAULT;
 
-		while (end < buf->size && data[end] != before[end])
-			end++;
-		if (copy_to_user(buf->uptr + i, data + i, end - i))
-			return -EFAULT;
-	}
-
+	for (i = find_change(data, before, 0, buf->size); i < buf->size;
+	     i = find_change(data, before, i + 1, buf->size))
+		unsafe_put_user(data[i], user + i, fault);
+	user_write_access_end();
 	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 static int copy_back(const struct dm_op_copies *copies)
@@ -131,12 +163,9 @@ static int copy_back(const struct dm_op_copies *copies)
 	int err = 0;
 
 	for (i = 0; !err && i < copies->nr; i++) {
-		size_t size = copies->user[i].size;
-
-		if (memcmp(data, before, size))
-			err = copy_back_buf(&copies->user[i], data, before);
-		data += size;
-		before += size;
+		err = copy_back_buf(&copies->user[i], data, before);
+		data += copies->user[i].size;
+		before += copies->user[i].size;
 	}
 
 	return err;
@@ -243,10 +272,7 @@ static long dm_op_run(const struct privcmd_file *priv, const struct privcmd_dm_o
 		copies.xen = (void *)(bufs + op->num);
 	}
 
-	if (copy_from_user(bufs, op->ubufs, array_size(op->num, sizeof(*bufs))))
-		return -EFAULT;
-
-	ret = check_bufs(bufs, op->num, &copies.size);
+	ret = get_bufs(bufs, op) ?: check_bufs(bufs, op->num, &copies.size);
 	if (ret)
 		return ret;
 
