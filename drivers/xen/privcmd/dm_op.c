@@ -172,23 +172,26 @@ static int copy_back(const struct dm_op_copies *copies)
 }
 
 /* Of the copy that Xen gets: nobody can change it any more. */
+static bool get_operation(const struct dm_op_copies *copies, u32 *op)
+{
+	if (copies->user[0].size < sizeof(*op))
+		return false;
+
+	memcpy(op, copies->data, sizeof(*op));
+	return true;
+}
+
 static int check_operation(const struct dm_op_copies *copies, u64 dm_ops)
 {
 	u32 op;
 
-	if (copies->user[0].size < sizeof(op))
+	if (!get_operation(copies, &op))
 		return -EINVAL;
 
-	memcpy(&op, copies->data, sizeof(op));
 	return privcmd_dm_op_stays(dm_ops, op) ? 0 : -EPERM;
 }
 
-/*
- * Of an operation of a restricted file: no signal ends Xen's work on GFNs, and on the
- * processor of an auto-translated caller nothing else runs meanwhile.  Nor does the
- * domain's memory bound it: the caller can move a frame to GFN 2^34.
- */
-static int check_gfns(const struct dm_op_copies *copies)
+static int check_nr_gfns(const struct dm_op_copies *copies)
 {
 	struct xen_dm_op_modified_memory_extent extent;
 	size_t size = copies->user[0].size;
@@ -226,6 +229,24 @@ static int check_gfns(const struct dm_op_copies *copies)
 	}
 
 	return nr > MAX_GFNS ? -E2BIG : 0;
+}
+
+/*
+ * Of an operation of a restricted file: no signal ends Xen's work on GFNs, and on the
+ * processor of an auto-translated caller nothing else runs meanwhile.  Nor does the
+ * domain's memory bound it: the caller can move a frame to GFN 2^34.
+ */
+static int check_gfns(const struct dm_op_copies *copies)
+{
+	const u64 on_gfns = BIT_ULL(XEN_DMOP_modified_memory) | BIT_ULL(XEN_DMOP_set_mem_type) |
+			    BIT_ULL(XEN_DMOP_map_mem_type_to_ioreq_server) |
+			    BIT_ULL(XEN_DMOP_relocate_memory);
+	u32 op;
+
+	if (!get_operation(copies, &op) || !privcmd_dm_op_stays(on_gfns, op))
+		return 0;
+
+	return check_nr_gfns(copies);
 }
 
 static long dm_op_issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
