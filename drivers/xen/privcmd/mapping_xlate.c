@@ -69,7 +69,7 @@ xen_pfn_t privcmd_xlate_gfn(struct page **pages, unsigned int i)
  * @pages: unpopulated pages.
  * @nr: number of pages.
  *
- * A multicall takes Xen longer than as many hypercalls.
+ * A multicall took Xen longer than as many hypercalls, counted in instructions.
  *
  * Return: whether the GFNs are empty now.
  */
