@@ -47,16 +47,20 @@ static void judge(const struct guest_report *report, int vcpu)
 	expect(!report->wrong, "all_answers_are_right_to_vcpu_", vcpu);
 }
 
+/* One by one: a batch that mixes frames up would do so here and there alike. */
 static int number_frames(const struct guest *guest, const xen_pfn_t *frames)
 {
-	char *memory = xenforeignmemory_map(guest->fmem, guest->dom, PROT_READ | PROT_WRITE,
-					    NUMBERED_FRAMES, frames, NULL);
+	for (size_t i = 0; i < NUMBERED_FRAMES; i++) {
+		xen_pfn_t *number = xenforeignmemory_map(guest->fmem, guest->dom, PROT_WRITE, 1,
+							 &frames[i], NULL);
 
-	if (!memory)
-		return -errno;
-	for (size_t i = 0; i < NUMBERED_FRAMES; i++)
-		*(xen_pfn_t *)(memory + i * XC_PAGE_SIZE) = frames[i];
-	return xenforeignmemory_unmap(guest->fmem, memory, NUMBERED_FRAMES) ? -errno : 0;
+		if (!number)
+			return -errno;
+		*number = frames[i];
+		if (xenforeignmemory_unmap(guest->fmem, number, 1))
+			return -errno;
+	}
+	return 0;
 }
 
 static int add_numbered_frames(const struct guest *guest)
