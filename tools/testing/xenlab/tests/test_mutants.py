@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of mutants."""
 
+import contextlib
+import io
 import unittest
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
 
 from campaigns import mutants, records
-from lab import programs
+from lab import ktap, machine, programs
 from lab.failure import Failure, Status
 
 
@@ -65,3 +70,50 @@ class MutantsTest(unittest.TestCase):
             list(mutants.outcomes("m", tests, sections).values()),
             ["failed", "did not run", "did not run"],
         )
+
+    def tried(self, boots: Sequence[Sequence[str]]) -> tuple[ktap.Counts, list[list[str]]]:
+        """Tries two mutants; each boot loads some and notices these but for its last one.
+
+        Only the last boot ends well, and notices all. Returns what was tried in each.
+        """
+        chosen = [records.Mutant(name, "", [("a_test", "x.y")], []) for name in ("a", "b")]
+        builds = [mutants.Build(name, ["a_test x.y"], []) for name in ("a", "b")]
+        asked: list[list[str]] = []
+
+        def boot(
+            _options: object, _trees: object, _directory: object, pending: Sequence[mutants.Build]
+        ) -> tuple[dict[str, programs.Section], machine.Verdict]:
+            asked.append([item.name for item in pending])
+            loaded = boots[len(asked) - 1]
+            good = len(asked) == len(boots)
+            sections = {}
+            for name in loaded:
+                sections[f"{name} load"] = programs.Section(f"{name} load", [], 0)
+                if good or name != loaded[-1]:
+                    lines = ["1..1", "not ok 1 x.y"]
+                    sections[f"{name} a_test x.y"] = programs.Section(name, lines, 1)
+            status = Status.GOOD if good else Status.SPLAT
+            verdict = machine.Verdict(status, "splat", Path(), (), 0 if good else None)
+            return sections, verdict
+
+        with (
+            mock.patch("lab.versions.trees"),
+            mock.patch("lab.build.selftests"),
+            mock.patch.object(mutants, "_build_all", return_value=(builds, ktap.Counts())),
+            mock.patch.object(mutants, "boot", boot),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            counts, failures = mutants._try(machine.Options(), chosen, False)
+        self.assertEqual(failures, [])
+        return counts, asked
+
+    def test_a_machine_that_dies_is_tried_once_more(self) -> None:
+        counts, asked = self.tried([["a"], ["a", "b"]])
+        self.assertEqual(counts, ktap.Counts(passed=2))
+        self.assertEqual(asked, [["a", "b"], ["a", "b"]])
+
+    def test_a_machine_that_dies_twice_is_a_failure(self) -> None:
+        counts, asked = self.tried([["a"], ["a"], ["b"]])
+        self.assertEqual(counts, ktap.Counts(passed=1, failed=1))
+        self.assertEqual(asked, [["a", "b"], ["a", "b"], ["b"]])
