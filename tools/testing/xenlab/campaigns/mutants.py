@@ -317,7 +317,7 @@ def _try(
             died = None if finished or item is not tried[-1] else verdict
             mutant = by_name[item.name]
             wrong = _judge(mutant, sections, died)
-            # It may have been the emulator: a processor of its may see a breakpoint
+            # It may have been the emulator: one of its processors may see a breakpoint
             # that another one has taken out of the kernel's code.
             if wrong and died is not None and item.name not in again:
                 host.say(f"mutant {item.name}: {died.message}: once more, in a new machine")
