@@ -16,10 +16,6 @@ from lab.failure import Failure, Status
 class MutantsTest(unittest.TestCase):
     """What runs for mutants, and what a boot says about them."""
 
-    def test_all_name_tests(self) -> None:
-        for mutant in records.read().values():
-            mutants.check(mutant)
-
     def test_names_of_no_test(self) -> None:
         for program, test in (
             ("none_test", "a.b"),
