@@ -11,12 +11,14 @@
 
 #include <linux/errno.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/xarray.h>
 
+#include <xen/features.h>
 #include <xen/interface/xen.h>
 #include <xen/interface/memory.h>
 #include <xen/page.h>
@@ -104,6 +106,27 @@ static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsign
 }
 
 /*
+ * Without address space for them the pages are dom0's own memory, which the balloon gives
+ * away: on a kernel that does not look for any, and on Arm if Xen names no extended regions.
+ */
+static bool pages_take_memory(void)
+{
+	bool take_memory;
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_XEN_UNPOPULATED_ALLOC))
+		return true;
+	if (IS_ENABLED(CONFIG_X86))
+		return false;
+	if (xen_alloc_unpopulated_pages(1, &page))
+		return true;
+
+	take_memory = !is_zone_device_page(page);
+	xen_free_unpopulated_pages(1, &page);
+	return take_memory;
+}
+
+/*
  * On x86 Xen has a pool for the p2m of dom0, in proportion to the memory that dom0 began
  * with: there is room for some three times that memory.  A third stays for others, and
  * for Xen to split large pages of memory when the balloon takes some.  Without a page for
@@ -115,6 +138,9 @@ static unsigned long default_max_of_all(void)
 {
 	if (!xen_initial_domain())
 		return LONG_MAX;
+
+	if (xen_feature(XENFEAT_auto_translated_physmap) && pages_take_memory())
+		return totalram_pages() / 2;
 
 	if (IS_ENABLED(CONFIG_X86))
 		return 2 * totalram_pages();

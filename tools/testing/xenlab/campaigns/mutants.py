@@ -337,14 +337,19 @@ def run(
     """
     total = ktap.Counts()
     failures: list[Failure] = []
-    machines: dict[tuple[str, str], list[Mutant]] = {}
+    machines: dict[tuple[str, str, str], list[Mutant]] = {}
     for mutant in records.choose(wanted):
         check(mutant)
         if mutant.arch == options.arch.name:
-            chosen_for = (mutant.linux or options.linux, mutant.xen or options.xen)
+            chosen_for = (
+                mutant.linux or options.linux,
+                mutant.xen or options.xen,
+                mutant.xen_append or options.xen_append,
+            )
             machines.setdefault(chosen_for, []).append(mutant)
-    for (linux, xen), chosen in machines.items():
-        counts, more = _try(replace(options, linux=linux, xen=xen), chosen, whole)
+    for (linux, xen, xen_append), chosen in machines.items():
+        own = replace(options, linux=linux, xen=xen, xen_append=xen_append)
+        counts, more = _try(own, chosen, whole)
         total += counts
         failures += more
     return total, failures

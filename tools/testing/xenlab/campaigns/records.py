@@ -15,8 +15,8 @@ the source:
 
 What old and new have is whole lines, which are in the source exactly once; three quotes
 hold several. A mutant that changes several places has a list of [[mutant.change]]
-instead, each with an old, a new and, where it is another file, a source. arch, linux and xen
-are for what breaks only there.
+instead, each with an old, a new and, where it is another file, a source. arch, linux, xen and
+xen_append (more options for Xen) are for what breaks only there.
 """
 
 import re
@@ -34,7 +34,7 @@ DIRECTORY = host.DATA / "mutants"
 FILE_KEYS = ("source", "mutant")
 MUTANT_KEYS = ("name", "breaks", "red")
 # One change stands in the record itself, more of them in a list.
-MUTANT_MORE = ("arch", "linux", "xen", "old", "new", "change")
+MUTANT_MORE = ("arch", "linux", "xen", "xen_append", "old", "new", "change")
 CHANGE_KEYS = ("old", "new")
 CHANGE_MORE = ("source",)
 LISTS = ("mutant", "red", "change")
@@ -81,6 +81,8 @@ class Mutant:
     linux: str = ""
     # The same of Xen.
     xen: str = ""
+    # More options for Xen.
+    xen_append: str = ""
 
     def breaks_emulator(self) -> bool:
         """Tells whether the emulator has to be built."""
@@ -176,6 +178,7 @@ def _mutant(where: str, source: str, record: Any) -> Mutant:
         _one_of(where, "architecture", record.get("arch", HOST.name), [*ALL]),
         _one_of(where, "Linux", record.get("linux", ""), ["", *versions.KERNELS]),
         _one_of(where, "Xen", record.get("xen", ""), ["", *versions.XENS]),
+        record.get("xen_append", ""),
     )
 
 

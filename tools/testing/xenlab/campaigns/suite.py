@@ -159,6 +159,7 @@ def facts(options: machine.Options, trees: fetch.Trees) -> skips.Facts:
         # Xen is built here where Debian's has none.
         "device_models": not options.arch.xen_config or trees.hypervisor is not None,
         "silent": options.silent,
+        "takes_memory": options.takes_memory,
     }
 
 

@@ -45,7 +45,11 @@ def source(version: str) -> fetch.Spec:
 
 
 # The kernel that Debian has both for this release and for the next one.
-SOURCE = source("6.12")
+VERSION = "6.12"
+SOURCE = source(VERSION)
+
+# That one, built here without CONFIG_XEN_UNPOPULATED_ALLOC.
+BALLOONED = f"{VERSION}-ballooned"
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,12 @@ class Wanted:
     def label(self) -> str:
         """Returns what the kernel is called where a person reads it."""
         return f"{self.name} {self.arch.name}"
+
+
+def ballooned(arch: Architecture) -> Wanted:
+    """Returns the kernel that has no address space for foreign frames but its memory."""
+    config = "\n".join(dom0_fragments(arch))
+    return Wanted("ballooned", config.replace("CONFIG_XEN_UNPOPULATED_ALLOC=y\n", ""), arch)
 
 
 def missing(wanted: str, config: str) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import cpio, host, image as images, kmod
+from lab import cpio, host, image as images, kernel, kmod
 from lab.arch import (
     ACCELERATORS,
     AMD64,
@@ -36,6 +36,8 @@ DOM0_MEMORY = 768
 # oops=panic ends a machine that would go on with a lock held.
 DOM0_OPTIONS = "console=hvc0 loglevel=8 oops=panic panic=-1"
 XEN_OPTIONS = "loglvl=all guest_loglvl=all"
+# Xen for Arm names no address space that is free for foreign frames.
+NO_REGIONS = "ext_regions=no"
 
 # Seconds that a machine gets to end after it has no more to say.
 GRACE = 30.0
@@ -78,6 +80,12 @@ class Options:
     def auto_translated(self) -> bool:
         """Says whether dom0 has addresses of its own, as HVM domains have."""
         return self.pvh or self.arch is ARM64
+
+    @property
+    def takes_memory(self) -> bool:
+        """Says whether a foreign frame takes the place of a page of dom0's memory."""
+        no_regions = self.arch is ARM64 and NO_REGIONS in self.xen_append.split()
+        return no_regions or (self.auto_translated and self.linux == kernel.BALLOONED)
 
     @property
     def silent(self) -> bool:

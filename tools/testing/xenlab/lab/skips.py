@@ -39,6 +39,7 @@ VALUES: Mapping[str, Sequence[Fact]] = {
     "dom0": DOM0S,
     "device_models": (False, True),
     "silent": (False, True),
+    "takes_memory": (False, True),
 }
 VERSIONS = ("linux", "xen")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import fetch, hypervisor, machine
+from lab import fetch, hypervisor, kernel as kernels, machine
 from lab.arch import Architecture
 from lab.failure import Failure, Status
 
@@ -27,6 +27,7 @@ KERNELS: Mapping[str, Release] = {
     "6.1": Release("bookworm", large_pages=False),
     "6.12": Release("bookworm", more="-backports"),
     "7.2": Release("sid", needs_root=True),
+    kernels.BALLOONED: Release("bookworm", more="-backports", large_pages=False),
 }
 XENS: Mapping[str, Release] = {
     "4.14": Release("bullseye"),
@@ -72,6 +73,8 @@ def check(version: str, found: str, release: Release) -> None:
 def _linux(version: str, arch: Architecture, pages: str) -> Path:
     if not version:
         return fetch.tree(fetch.linux(arch, pages))
+    if version == kernels.BALLOONED:
+        return kernels.tree(kernels.ballooned(arch))
     release = KERNELS[version]
     tree = fetch.tree(kernel(version, arch, pages), release.name)
     check(version, fetch.kernel_version(tree), release)

@@ -5,7 +5,7 @@ import re
 import unittest
 
 from campaigns import matrix, suite, toolstack
-from lab import build, hypervisor, skips
+from lab import arch, build, hypervisor, skips
 from lab.failure import Failure, Status
 
 
@@ -20,6 +20,7 @@ class SkipsTest(unittest.TestCase):
         "dom0": "pv",
         "device_models": True,
         "silent": False,
+        "takes_memory": False,
     }
 
     def reason(self, text: str, test: str = "a.b") -> str:
@@ -95,6 +96,8 @@ class SkipsTest(unittest.TestCase):
             for row in matrix.ROWS
         ]
         rows.append({**self.FACTS, "xen": hypervisor.VERSION, "silent": True})
+        translated = {**self.FACTS, "dom0": "auto-translated"}
+        rows += ({**translated, "arch": name, "takes_memory": True} for name in arch.ALL)
         return [{**row, "driver": driver} for row in rows for driver in skips.DRIVERS]
 
     def all_tests(self) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 from campaigns import suite
-from lab import arch, fetch, host, ktap, machine
+from lab import arch, fetch, host, kernel, ktap, machine
 from lab.failure import Failure, Status
 
 
@@ -96,5 +96,17 @@ TEST_F_TIMEOUT(plain, b, 60)
                         "dom0": dom0,
                         "device_models": device_models,
                         "silent": False,
+                        "takes_memory": False,
                     },
                 )
+
+    def test_where_foreign_frames_take_memory(self) -> None:
+        for options, takes in (
+            (machine.Options(linux=kernel.BALLOONED), False),
+            (machine.Options(linux=kernel.BALLOONED, pvh=True), True),
+            (machine.Options(linux=kernel.VERSION, pvh=True), False),
+            (machine.Options(linux=kernel.BALLOONED, arch=arch.ARM64), True),
+            (machine.Options(xen_append=f"loglvl=all {machine.NO_REGIONS}"), False),
+            (machine.Options(xen_append=machine.NO_REGIONS, arch=arch.ARM64), True),
+        ):
+            self.assertEqual(options.takes_memory, takes)
