@@ -73,7 +73,9 @@ exchange() {{
 	modprobe xenfs && mount -t xenfs xenfs /proc/xen || return 1
 	emulator="$1/emulator"
 	[ -e "$emulator" ] || emulator={DIRECTORY}/emulator
-	cp -fp "$1/{build.TEST_MODULE}.ko" "$emulator" {programs.DIRECTORY}/
+	# With an old Xen there is none.
+	[ -e "$emulator" ] || emulator=
+	cp -fp "$1/{build.TEST_MODULE}.ko" $emulator {programs.DIRECTORY}/
 }}
 """
 
