@@ -96,7 +96,7 @@ class SkipsTest(unittest.TestCase):
             for row in matrix.ROWS
         ]
         rows.append({**self.FACTS, "xen": hypervisor.VERSION, "silent": True})
-        translated = {**self.FACTS, "dom0": "auto-translated"}
+        translated: skips.Facts = {**self.FACTS, "dom0": "auto-translated"}
         rows += ({**translated, "arch": name, "takes_memory": True} for name in arch.ALL)
         return [{**row, "driver": driver} for row in rows for driver in skips.DRIVERS]
 
