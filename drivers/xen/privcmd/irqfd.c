@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* IRQFD: an eventfd that raises or lowers an interrupt of a domain. */
 
+#include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -24,6 +25,12 @@
 /* A caller's struct xen_dm_op may be that of a newer Xen, with larger operations. */
 #define MAX_OP_SIZE 64
 
+/* Of the message of an x86 MSI: its address, and its data. */
+#define MSI_LOGICAL		BIT(2)
+#define MSI_DESTINATION		GENMASK(19, 12)
+#define MSI_DELIVERY		GENMASK(10, 8)
+#define MSI_LOWEST_PRIORITY	BIT(8)
+
 /**
  * struct irqfd - An eventfd and the operation that is issued for it.
  * @list: in its file's irqfds; the file's eventfds_lock protects it.
@@ -31,12 +38,14 @@
  * @wqh: the eventfd's wait queue, whose lock is the eventfd's.
  * @wait: the entry in @wqh.
  * @poll: adds @wait to @wqh.
- * @issue: issues the operation.
+ * @at_once: the operation is issued where the eventfd is written to.
+ * @later: issues it if not.
  * @priv: the file, whose domain may be gone.
  * @closed: the eventfd's last descriptor was closed, with which this is over.
  * @dom: the target.
  * @size: size of the operation in bytes.
  * @op: the operation.
+ * @msi: it, if it is XEN_DMOP_inject_msi.
  * @bytes: all of it.
  */
 struct irqfd {
@@ -45,34 +54,47 @@ struct irqfd {
 	struct wait_queue_head *wqh;
 	struct wait_queue_entry wait;
 	poll_table poll;
-	struct work_struct issue;
+	struct work_struct later;
 	const struct privcmd_file *priv;
+	bool at_once;
 	bool closed;
 	domid_t dom;
 	u32 size;
 	union {
 		struct xen_dm_op op;
+		struct {
+			u32 op;
+			u32 pad;
+			struct xen_dm_op_inject_msi message;
+		} msi;
 		u8 bytes[MAX_OP_SIZE];
 	};
 };
 
-/*
- * In a work item and not where the eventfd is written to: there, interrupts are
- * off and the eventfd's lock is held.  Nobody is there to be told of an error.
- */
-static void irqfd_issue(struct work_struct *work)
+/* Nobody is there to be told of an error. */
+static void irqfd_issue(const struct irqfd *irqfd)
 {
-	struct irqfd *irqfd = container_of(work, struct irqfd, issue);
 	struct xen_dm_op_buf buf = { .size = irqfd->size };
 
 	if (privcmd_gone(irqfd->priv))
 		return;
 
-	set_xen_guest_handle(buf.h, &irqfd->op);
-
-	xen_preemptible_hcall_begin();
+	set_xen_guest_handle(buf.h, (void *)&irqfd->op);
 	HYPERVISOR_dm_op(irqfd->dom, 1, &buf);
-	xen_preemptible_hcall_end();
+}
+
+static void irqfd_issue_later(struct work_struct *work)
+{
+	irqfd_issue(container_of(work, struct irqfd, later));
+}
+
+/* Where the eventfd is written to interrupts are off, and the eventfd's lock is held. */
+static void irqfd_trigger(struct irqfd *irqfd)
+{
+	if (irqfd->at_once)
+		irqfd_issue(irqfd);
+	else
+		queue_work(system_highpri_wq, &irqfd->later);
 }
 
 static int irqfd_wake_up(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
@@ -84,7 +106,7 @@ static int irqfd_wake_up(struct wait_queue_entry *wait, unsigned int mode, int s
 	/* The count may be 0: another file's irqfd was told of the write before. */
 	if (events & EPOLLIN) {
 		eventfd_ctx_do_read(irqfd->eventfd, &count);
-		queue_work(system_highpri_wq, &irqfd->issue);
+		irqfd_trigger(irqfd);
 	}
 	/* Others in the kernel may go on signalling an eventfd that nobody can name. */
 	if (events & EPOLLHUP) {
@@ -108,7 +130,7 @@ static void irqfd_end(struct irqfd *irqfd)
 {
 	list_del(&irqfd->list);
 	remove_wait_queue(irqfd->wqh, &irqfd->wait);
-	flush_work(&irqfd->issue);
+	flush_work(&irqfd->later);
 	eventfd_ctx_put(irqfd->eventfd);
 	kfree(irqfd);
 }
@@ -132,6 +154,38 @@ static void irqfd_end_closed(struct privcmd_file *priv)
 	list_for_each_entry_safe(irqfd, next, &priv->irqfds, list)
 		if (READ_ONCE(irqfd->closed))
 			irqfd_end(irqfd);
+}
+
+/*
+ * Whether the operation interrupts one vCPU: that does not take Xen long.  Other messages,
+ * and the lines of an x86 guest, may go to all of them, as the guest likes.
+ */
+static bool irqfd_reaches_one(const struct irqfd *irqfd)
+{
+	const struct xen_dm_op_inject_msi *message = &irqfd->msi.message;
+
+	switch (irqfd->op.op) {
+	case XEN_DMOP_inject_msi:
+		return !(message->addr & MSI_LOGICAL) &&
+		       (message->addr & MSI_DESTINATION) != MSI_DESTINATION &&
+		       (message->data & MSI_DELIVERY) <= MSI_LOWEST_PRIORITY;
+	case XEN_DMOP_set_irq_level:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A write has no more than one operation issued at once; the caller holds the lock. */
+static bool irqfd_goes_at_once(const struct irqfd *irqfd)
+{
+	const struct wait_queue_entry *entry;
+
+	list_for_each_entry(entry, &irqfd->wqh->head, entry)
+		if (entry->func == irqfd_wake_up && entry != &irqfd->wait)
+			return false;
+
+	return irqfd_reaches_one(irqfd);
 }
 
 static bool irqfd_may_be_issued(const struct xen_dm_op *op)
@@ -174,7 +228,7 @@ static struct irqfd *irqfd_create(const struct privcmd_irqfd *req, u64 dm_ops)
 
 	irqfd->dom = req->dom;
 	irqfd->size = req->size;
-	INIT_WORK(&irqfd->issue, irqfd_issue);
+	INIT_WORK(&irqfd->later, irqfd_issue_later);
 	init_waitqueue_func_entry(&irqfd->wait, irqfd_wake_up);
 	init_poll_funcptr(&irqfd->poll, irqfd_start_waiting);
 	return irqfd;
@@ -206,9 +260,10 @@ static int irqfd_start(struct privcmd_file *priv, struct irqfd *irqfd, struct fi
 
 	/* What was written before counts too. */
 	spin_lock_irqsave(&irqfd->wqh->lock, flags);
+	irqfd->at_once = irqfd_goes_at_once(irqfd);
 	eventfd_ctx_do_read(eventfd, &count);
 	if (count)
-		queue_work(system_highpri_wq, &irqfd->issue);
+		irqfd_trigger(irqfd);
 	spin_unlock_irqrestore(&irqfd->wqh->lock, flags);
 	return 0;
 }
@@ -273,9 +328,10 @@ int privcmd_irqfd_check(const union privcmd_arg *arg)
  * @priv: the file, with which it ends.
  * @arg: the target, which has been checked, the operation and the eventfd.
  *
- * Writes that come before the operation for an earlier one was issued share it.
- * With PRIVCMD_IRQFD_FLAG_DEASSIGN it ends: what was written before has been
- * issued then, and nothing is issued any more.  It is over, too, when the eventfd's
+ * It is issued before the write ends if it interrupts one vCPU and no other file had an
+ * operation for the eventfd before.  Else a thread issues it, and writes that come before
+ * that share it.  With PRIVCMD_IRQFD_FLAG_DEASSIGN it ends: what was written before has
+ * been issued then, and nothing is issued any more.  It is over, too, when the eventfd's
  * last descriptor is closed.
  *
  * Return: 0, also if there is nothing to end; -E2BIG if the operation is larger

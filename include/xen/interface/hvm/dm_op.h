@@ -27,6 +27,12 @@ struct xen_dm_op_track_dirty_vram {
 #define XEN_DMOP_inject_msi 14
 #define XEN_DMOP_set_irq_level 19
 
+struct xen_dm_op_inject_msi {
+	u32 data;		/* IN, the message */
+	u32 pad;		/* must be 0 */
+	u64 addr;		/* IN, where it would be written to */
+};
+
 /* XEN_DMOP_modified_memory: the emulator wrote to these pages.  For x86. */
 #define XEN_DMOP_modified_memory 11
 

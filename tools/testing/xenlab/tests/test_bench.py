@@ -114,6 +114,21 @@ class BenchTest(unittest.TestCase):
         rows = [*self.rows(), bench.Row("kernel_munmap_8", 1, 2)]
         self.assertEqual(self.unmet(rows), [])
 
+    def test_eventfds_gain(self) -> None:
+        whole = {name: 90 for name in bench.WITH_EVENTFDS}
+        for cost, pvh, unmet in (
+            (90, False, []),
+            (91, False, ["irqfd_evtchn_whole, against dm_op_evtchn_whole"]),
+            (91, True, []),
+        ):
+            ours = {**whole, bench.WITHOUT_EVENTFDS: 90, "irqfd_evtchn_whole": cost}
+            rows = [bench.Row(name, None, value) for name, value in ours.items()]
+            goals = bench.eventfd_goals([*rows, bench.Row("irqfd", 90, 90)], pvh)
+            self.assertEqual([goal.what for goal in goals if not goal.met], unmet)
+        (goal,) = bench.eventfd_goals([*rows, bench.Row("irqfd", 90, 91)], True)
+        self.assertEqual(goal.what, "irqfd, against stock's")
+        self.assertFalse(goal.met)
+
     def test_each_platform_has_a_name(self) -> None:
         for arch, pvh, name in (
             (AMD64, False, "amd64"),
