@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from campaigns import outcome
-from lab import build, host, ktap, ran
+from lab import build, host, kernel, ktap, machine, ran
 from lab.arch import SINGLE_THREAD
 from lab.failure import Failure, Status
 
@@ -79,6 +79,15 @@ LISTS: Mapping[str, Sequence[Check]] = {
         Check(
             "does-nothing",
             ("test", "--xen", "4.20-silent", "--driver", "both", "dm_nr_vcpus_test"),
+        ),
+        # Foreign frames take the place of dom0's own memory.
+        Check(
+            "no-regions",
+            ("test", "--arch", "arm64", "--xen", "4.20", "--xen-append", machine.NO_REGIONS),
+        ),
+        Check(
+            "ballooned",
+            ("test", "--kernel", kernel.BALLOONED, "--xen", "4.20", "--pvh", *SINGLE),
         ),
         Check(
             "threaded",
@@ -294,31 +303,38 @@ def default_lanes() -> int:
     return min(2, len(os.sched_getaffinity(0)))
 
 
-def run(names: Sequence[str], lanes: int) -> ktap.Counts:
+def run_all(checks: Sequence[Check], lanes: int) -> list[Result]:
     """Runs checks; says what went wrong, and prints a table."""
-    checks = choose(names)
     host.directory(LOGS)
     results = Lanes(checks, lanes).run()
-    ran.write({result.check.name: result.tests for result in results})
     for result in results:
         if result.counts.failed:
             print(f"== {result.check.name} failed; what went wrong there:")
             print("\n".join(evidence(result.text)))
-    total = ktap.Counts()
-    for result in results:
-        total += result.counts
     print("\n" + "\n".join(table(results)))
-    return total
+    return results
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the command."""
+def run(names: Sequence[str], lanes: int) -> ktap.Counts:
+    """Runs checks by their names and those of their lists."""
+    results = run_all(choose(names), lanes)
+    ran.write({result.check.name: result.tests for result in results})
+    return sum((result.counts for result in results), ktap.Counts())
+
+
+def add_lanes(parser: argparse.ArgumentParser) -> None:
+    """Adds what tells how much runs at a time."""
     parser.add_argument(
         "--lanes",
         type=int,
         choices=(1, 2),
         help="how many of them at a time (2, or 1 where there is one processor)",
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add_lanes(parser)
     parser.add_argument(
         "check",
         nargs="*",

@@ -4,21 +4,17 @@
 import argparse
 import contextlib
 import datetime
-import json
 import multiprocessing
-import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
-from campaigns import arguments, matrix_page, outcome, suite
+from campaigns import arguments, check, matrix_page, outcome, suite
 from lab import build, git, host, ktap, machine, ran, versions
 from lab.arch import ALL, SINGLE_THREAD
 from lab.failure import Failure, Status
 
-RESULTS = host.BUILD / "matrix.json"
 MODULES = host.BUILD / "matrix"
 
 
@@ -87,19 +83,6 @@ ROWS = (
 )
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of a row."""
-
-    row: str
-    passed: int
-    failed: int
-    skipped: int
-    seconds: int
-    # How many machines it took; none if it could not be run.
-    tries: int
-
-
 def choose(wanted: Sequence[str]) -> list[Row]:
     """Returns the wanted rows, or all of them."""
     by_name = {str(row): row for row in ROWS}
@@ -109,18 +92,6 @@ def choose(wanted: Sequence[str]) -> list[Row]:
                 Status.USAGE, f"there is no row {name}; there are: {' '.join(by_name)}"
             )
     return [by_name[name] for name in wanted or by_name]
-
-
-def table(results: Sequence[Result]) -> list[str]:
-    """Returns the lines that show the results."""
-    width = max(len(str(row)) for row in ROWS)
-    lines = [f"{'':{width}} passed failed skipped seconds tries"]
-    for result in results:
-        lines.append(
-            f"{result.row:{width}} {result.passed:6} {result.failed:6} "
-            f"{result.skipped:7} {result.seconds:7} {result.tries:5}"
-        )
-    return lines
 
 
 def _fetch(options: machine.Options, rows: Sequence[Row]) -> None:
@@ -145,77 +116,45 @@ def _fetched_ahead(options: machine.Options, rows: Sequence[Row]) -> Iterator[No
         ahead.join()
 
 
-def _modules(options: machine.Options) -> build.Built:
+def _modules(row: Row, options: machine.Options) -> build.Built:
     """Builds the modules from the start: what is not compiled gives no warning."""
-    trees = versions.trees(options)
-    output = MODULES / trees.linux.name
+    output = MODULES / str(row)
     shutil.rmtree(output, ignore_errors=True)
-    return build.modules(trees, output=output, strict=True)
+    return build.modules(versions.trees(options), output=output, strict=True)
 
 
-def _write(results: Sequence[Result]) -> None:
-    partial = RESULTS.with_suffix(".partial")
-    text = json.dumps([asdict(result) for result in results], indent=1)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.rename(partial, RESULTS)
+def run_row(row: Row, options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
+    """Tests a row; one that cannot be run has failed."""
+    with ran.collected(f"matrix {row}"):
+        try:
+            tested = suite.run_driver(options, (), _modules(row, options))
+        except Failure as failure:
+            return ktap.Counts(failed=1), [failure]
+        except OSError as error:
+            return ktap.Counts(failed=1), [Failure(Status.BUILD, str(error))]
+    return tested.counts, [] if tested.failure is None else [tested.failure]
 
 
-def _test(
-    row: Row, options: machine.Options, built: dict[tuple[str, str, str], build.Built]
-) -> suite.Tested:
-    """Tests a row; built has the modules of the kernels so far."""
-    kernel = (row.arch, row.linux, row.pages)
-    try:
-        if kernel not in built:
-            built[kernel] = _modules(options)
-        return suite.run_driver(options, (), built[kernel])
-    except Failure as failure:
-        return suite.Tested(ktap.Counts(failed=1), failure, 0)
-    except OSError as error:
-        return suite.Tested(ktap.Counts(failed=1), Failure(Status.BUILD, str(error)), 0)
+def _again(results: Sequence[check.Result]) -> list[str]:
+    """Says which rows took more than one machine."""
+    return [
+        f"{result.check.name}: once more {times} times"
+        for result in results
+        if (times := result.text.count(suite.ONCE_MORE))
+    ]
 
 
 def run(
-    options: machine.Options, wanted: Sequence[str]
-) -> tuple[ktap.Counts, list[Failure]]:
-    """Tests the wanted rows, or all of them; one that cannot be run has failed.
-
-    However it ends, the table and the file have the rows that came to an end, and no
-    others.
-    """
-    rows = choose(wanted)
-    RESULTS.unlink(missing_ok=True)
-    total = ktap.Counts()
-    failures = []
-    results: list[Result] = []
-    built: dict[tuple[str, str, str], build.Built] = {}
-    try:
-        with _fetched_ahead(options, rows):
-            for row in rows:
-                print(f"{row}:", flush=True)
-                start = time.monotonic()
-                with ran.collected(f"matrix {row}"):
-                    counts, failure, tries = _test(row, row.options(options), built)
-                seconds = round(time.monotonic() - start)
-                if failure is not None:
-                    message = f"{row}: {failure}"
-                    failures.append(Failure(failure.status, message, failure.evidence))
-                total += counts
-                results.append(
-                    Result(
-                        str(row),
-                        counts.passed,
-                        counts.failed,
-                        counts.skipped,
-                        seconds,
-                        tries,
-                    )
-                )
-                _write(results)
-    finally:
-        for line in table(results):
-            print(line, flush=True)
-    return total, failures
+    options: machine.Options, rows: Sequence[Row], lanes: int, timeout: float
+) -> ktap.Counts:
+    """Tests rows, each by a command of its own; says what went wrong, and prints a table."""
+    limit = ("--timeout", f"{timeout:.0f}")
+    checks = [check.Check(str(row), ("matrix", *limit, str(row))) for row in rows]
+    with _fetched_ahead(options, rows):
+        results = check.run_all(checks, lanes)
+    for line in _again(results):
+        print(line, flush=True)
+    return sum((result.counts for result in results), ktap.Counts())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -227,6 +166,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time limit of each machine from power-on (3600)",
     )
+    check.add_lanes(parser)
     parser.add_argument(
         "row",
         nargs="*",
@@ -250,8 +190,11 @@ def main(args: argparse.Namespace) -> int:
         commit = git.commit()
         # Has it the place? Not to be found out when all has run.
         matrix_page.readme(matrix_page.README.read_text(encoding="utf-8"), [])
-    counts, failures = run(options, args.row)
-    if args.record and not failures and not counts.failed:
+    rows = choose(args.row)
+    if len(rows) == 1:
+        return outcome.close(*run_row(rows[0], rows[0].options(options)))
+    counts = run(options, rows, args.lanes or check.default_lanes(), args.timeout)
+    if args.record and not counts.failed:
         today = datetime.date.today().isoformat()
         matrix_page.record([row.place() for row in ROWS], commit, today)
-    return outcome.close(counts, failures)
+    return outcome.close(counts, [])

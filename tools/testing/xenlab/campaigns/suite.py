@@ -26,8 +26,9 @@ from lab import (
 )
 from lab.failure import Failure, Status
 
-# How often tests are run at most.
+# How often tests are run at most, and what is said of each time but the first.
 TRIES = 5
+ONCE_MORE = ": once more, from the start"
 
 # Seconds, for a program that counts as much as it is told to.
 LONG_LIMIT = 3000
@@ -218,7 +219,7 @@ def repeat(
             break
         host.say(
             f"{fault}, which QEMU's emulated SVM causes now and then "
-            f"({verdict.log}): once more, from the start"
+            f"({verdict.log}){ONCE_MORE}"
         )
     return total, verdict, tries
 

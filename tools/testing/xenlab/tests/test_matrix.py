@@ -4,16 +4,12 @@
 import argparse
 import contextlib
 import io
-import json
-import re
-import tempfile
 import unittest
 from collections.abc import Sequence
-from pathlib import Path
 from unittest import mock
 
-from campaigns import matrix, matrix_page, suite
-from lab import git, ktap, machine
+from campaigns import check, matrix, matrix_page, suite
+from lab import git, ktap, machine, ran
 from lab.failure import Failure, Status
 
 
@@ -38,65 +34,52 @@ class MatrixTest(unittest.TestCase):
         for row in matrix.ROWS:
             self.assertIn(str(row), str(caught.exception))
 
-    def run_rows(self, scratch: str, *outcomes: object) -> tuple[ktap.Counts, list[Failure], str]:
-        """Runs two rows whose tests end in this way; returns what was printed too."""
-        self.shown = io.StringIO()
-        (Path(scratch) / "matrix.json").write_text("of another run")
+    def run_row(self, outcome: object) -> tuple[ktap.Counts, list[Failure]]:
+        """Runs a row whose tests end in this way."""
         with (
-            mock.patch.object(matrix, "RESULTS", Path(scratch) / "matrix.json"),
             mock.patch.object(matrix, "_modules"),
-            mock.patch.object(matrix, "_fetched_ahead", return_value=contextlib.nullcontext()),
-            mock.patch.object(suite, "run_driver", side_effect=outcomes),
-            contextlib.redirect_stdout(self.shown),
+            mock.patch.object(ran, "collected", return_value=contextlib.nullcontext()),
+            mock.patch.object(suite, "run_driver", side_effect=[outcome]),
         ):
-            counts, failures = matrix.run(
-                machine.Options(), ["amd64-7.2-4.17", "amd64-7.2-4.20"]
-            )
-        return counts, failures, self.shown.getvalue()
+            return matrix.run_row(matrix.ROWS[0], machine.Options())
 
-    def test_a_row_that_cannot_be_run_fails_and_the_next_one_runs(self) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
-            counts, failures, shown = self.run_rows(
-                scratch,
-                Failure(Status.BUILD, "no mirror", ["evidence"]),
-                suite.Tested(ktap.Counts(passed=5, skipped=1), None, 2),
-            )
-            written = json.loads((Path(scratch) / "matrix.json").read_text())
-        self.assertEqual(counts, ktap.Counts(5, 1, 1))
+    def test_a_row_that_cannot_be_run_has_failed(self) -> None:
+        counts, failures = self.run_row(Failure(Status.BUILD, "no mirror", ["evidence"]))
+        self.assertEqual(counts, ktap.Counts(failed=1))
         self.assertEqual(failures[0].evidence, ("evidence",))
-        self.assertEqual(str(failures[0]), "amd64-7.2-4.17: no mirror")
-        self.assertRegex(shown, r"amd64-7.2-4.17 +0 +1 +0 +0 +0\n")
-        self.assertRegex(shown, r"amd64-7.2-4.20 +5 +0 +1 +0 +2\n")
-        self.assertEqual(
-            [
-                (row["row"], row["passed"], row["failed"], row["tries"])
-                for row in written
-            ],
-            [("amd64-7.2-4.17", 0, 1, 0), ("amd64-7.2-4.20", 5, 0, 2)],
-        )
+        counts, failures = self.run_row(OSError(28, "No space left on device"))
+        self.assertEqual(counts, ktap.Counts(failed=1))
+        self.assertIn("No space left", str(failures[0]))
 
+    def test_a_machine_that_failed_is_told(self) -> None:
+        died = Failure(Status.XEN, "Xen crashed")
+        tested = suite.Tested(ktap.Counts(passed=5), died, 1)
+        self.assertEqual(self.run_row(tested), (ktap.Counts(passed=5), [died]))
+        tested = suite.Tested(ktap.Counts(passed=5), None, 1)
+        self.assertEqual(self.run_row(tested), (ktap.Counts(passed=5), []))
 
-    def test_an_error_of_the_host_is_a_row_that_failed(self) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
-            counts, failures, _ = self.run_rows(
-                scratch,
-                OSError(28, "No space left on device"),
-                suite.Tested(ktap.Counts(passed=5), None, 1),
-            )
-        self.assertEqual(counts, ktap.Counts(5, 1, 0))
-        self.assertIn("amd64-7.2-4.17: [Errno 28] No space left", str(failures[0]))
+    def test_each_row_is_a_command_of_its_own(self) -> None:
+        rows = matrix.ROWS[:2]
+        shown = io.StringIO()
 
-    def test_an_interrupted_run_leaves_what_it_has_done(self) -> None:
-        good = suite.Tested(ktap.Counts(passed=5), None, 1)
-        nothing: list[suite.Tested] = []
-        for done, rows in ((nothing, []), ([good], ["amd64-7.2-4.17"])):
-            with tempfile.TemporaryDirectory() as scratch:
-                with self.assertRaises(KeyboardInterrupt):
-                    self.run_rows(scratch, *done, KeyboardInterrupt())
-                path = Path(scratch) / "matrix.json"
-                written = json.loads(path.read_text()) if path.exists() else []
-            self.assertEqual([row["row"] for row in written], rows)
-            self.assertEqual(re.findall(r"(?m)^(amd64\S+) +\d", self.shown.getvalue()), rows)
+        def run_all(checks: Sequence[check.Check], lanes: int) -> list[check.Result]:
+            self.assertEqual([item.name for item in checks], [str(row) for row in rows])
+            for item in checks:
+                self.assertEqual(item.words, ("matrix", "--timeout", "90", item.name))
+            texts = ("all is well", f"a triple fault{suite.ONCE_MORE}")
+            return [
+                check.Result(item, ktap.Counts(passed=5, failed=number), 1.0, texts[number])
+                for number, item in enumerate(checks)
+            ]
+
+        with (
+            mock.patch.object(matrix, "_fetched_ahead", return_value=contextlib.nullcontext()),
+            mock.patch.object(check, "run_all", side_effect=run_all),
+            contextlib.redirect_stdout(shown),
+        ):
+            counts = matrix.run(machine.Options(), rows, 2, 90)
+        self.assertEqual(counts, ktap.Counts(passed=10, failed=1))
+        self.assertEqual(shown.getvalue(), f"{rows[1]}: once more 1 times\n")
 
     def test_only_the_whole_is_recorded(self) -> None:
         for words, good, recorded in (
@@ -107,7 +90,7 @@ class MatrixTest(unittest.TestCase):
             counts = ktap.Counts(passed=1, failed=int(not good))
             with (
                 self.subTest(words=words, good=good),
-                mock.patch.object(matrix, "run", return_value=(counts, [])),
+                mock.patch.object(matrix, "run", return_value=counts),
                 mock.patch.object(git, "commit", return_value="0123"),
                 mock.patch.object(matrix_page, "record") as record,
                 contextlib.redirect_stdout(io.StringIO()),
