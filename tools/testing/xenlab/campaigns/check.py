@@ -87,7 +87,7 @@ LISTS: Mapping[str, Sequence[Check]] = {
         ),
         Check(
             "ballooned",
-            ("test", "--kernel", kernel.BALLOONED, "--xen", "4.20", "--pvh", *SINGLE),
+            ("test", "--kernel", kernel.BALLOONED, "--xen", "4.20", "--pvh"),
         ),
         Check(
             "threaded",
