@@ -7,6 +7,7 @@
  * alone.  The guest and the emulator can write to the slots at any time.
  */
 
+#include <linux/cache.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/interrupt.h>
@@ -71,21 +72,29 @@ static u8 with_state(struct ioreq request, unsigned int state)
  * Several readers may serve one server, and a request looked at may be answered by
  * another one, and be followed by the next request, any time before it is claimed.
  */
-static DEFINE_SPINLOCK(claims_lock);
+#define NR_CLAIMS 64
+
+static struct {
+	/* Readers of different domains seldom have the same one. */
+	spinlock_t lock;
+} ____cacheline_aligned_in_smp claims[NR_CLAIMS] = {
+	[0 ... NR_CLAIMS - 1] = { .lock = __SPIN_LOCK_UNLOCKED(claims.lock) },
+};
 
 /* False if it is not there any more. */
-static bool slot_claim(struct ioreq *slot, const struct ioreq *request)
+static bool slot_claim(const struct reader_port *port, const struct ioreq *request)
 {
+	spinlock_t *lock = &claims[port->reader->server.dom % NR_CLAIMS].lock;
 	u8 ready = with_state(*request, STATE_IOREQ_READY);
 	u8 claimed = with_state(*request, STATE_IOREQ_INPROCESS);
 	struct ioreq now;
 	bool done;
 
-	spin_lock(&claims_lock);
-	now = slot_read(slot);
+	spin_lock(lock);
+	now = slot_read(port->slot);
 	done = !memcmp(&now, request, sizeof(now)) &&
-	       sync_cmpxchg(slot_state(slot), ready, claimed) == ready;
-	spin_unlock(&claims_lock);
+	       sync_cmpxchg(slot_state(port->slot), ready, claimed) == ready;
+	spin_unlock(lock);
 
 	return done;
 }
@@ -132,7 +141,7 @@ static irqreturn_t reader_serve(int irq, void *data)
 		if (!doorbell_rings(&request, doorbell))
 			continue;
 
-		if (slot_claim(port->slot, &request)) {
+		if (slot_claim(port, &request)) {
 			eventfd_signal(doorbell->eventfd);
 			ret = IRQ_HANDLED;
 		}
