@@ -6,10 +6,14 @@
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/poll.h>
+#include <linux/sched/clock.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/time64.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -25,9 +29,8 @@
 /* A caller's struct xen_dm_op may be that of a newer Xen, with larger operations. */
 #define MAX_OP_SIZE 64
 
-/* Of the message of an x86 MSI: its address, and its data. */
-#define MSI_LOGICAL		BIT(2)
-#define MSI_DESTINATION		GENMASK(19, 12)
+/* Of the data of an x86 MSI. */
+#define MSI_VECTOR		GENMASK(7, 0)
 #define MSI_DELIVERY		GENMASK(10, 8)
 #define MSI_LOWEST_PRIORITY	BIT(8)
 
@@ -38,8 +41,8 @@
  * @wqh: the eventfd's wait queue, whose lock is the eventfd's.
  * @wait: the entry in @wqh.
  * @poll: adds @wait to @wqh.
- * @at_once: the operation is issued where the eventfd is written to.
- * @later: issues it if not.
+ * @at_once: the operation may be issued where the eventfd is written to.
+ * @later: issues it if it was not.
  * @priv: the file, whose domain may be gone.
  * @closed: the eventfd's last descriptor was closed, with which this is over.
  * @dom: the target.
@@ -71,6 +74,12 @@ struct irqfd {
 	};
 };
 
+/* In nanoseconds. */
+#define MAX_REST NSEC_PER_MSEC
+
+/* When a processor may issue an operation at once again, by its own clock. */
+static DEFINE_PER_CPU(u64, next_at_once);
+
 /* Nobody is there to be told of an error. */
 static void irqfd_issue(const struct irqfd *irqfd)
 {
@@ -88,12 +97,27 @@ static void irqfd_issue_later(struct work_struct *work)
 	irqfd_issue(container_of(work, struct irqfd, later));
 }
 
-/* Where the eventfd is written to interrupts are off, and the eventfd's lock is held. */
+/*
+ * Where an eventfd is written to interrupts are off, and there may be many writes until
+ * they are on again.  Operations that are issued there take a tenth of a processor's time
+ * at most.  Xen may have run somebody else meanwhile, hence the end to the rest.
+ */
+static bool irqfd_issue_at_once(const struct irqfd *irqfd)
+{
+	u64 start = local_clock(), end;
+
+	if (start < this_cpu_read(next_at_once))
+		return false;
+
+	irqfd_issue(irqfd);
+	end = local_clock();
+	this_cpu_write(next_at_once, end + min_t(u64, 9 * (end - start), MAX_REST));
+	return true;
+}
+
 static void irqfd_trigger(struct irqfd *irqfd)
 {
-	if (irqfd->at_once)
-		irqfd_issue(irqfd);
-	else
+	if (!irqfd->at_once || !irqfd_issue_at_once(irqfd))
 		queue_work(system_highpri_wq, &irqfd->later);
 }
 
@@ -157,35 +181,15 @@ static void irqfd_end_closed(struct privcmd_file *priv)
 }
 
 /*
- * Whether the operation interrupts one vCPU: that does not take Xen long.  Other messages,
- * and the lines of an x86 guest, may go to all of them, as the guest likes.
+ * Not of a line, which is raised and lowered in an order, nor what makes Xen look for more
+ * than a vector, or complain.
  */
-static bool irqfd_reaches_one(const struct irqfd *irqfd)
-{
-	const struct xen_dm_op_inject_msi *message = &irqfd->msi.message;
-
-	switch (irqfd->op.op) {
-	case XEN_DMOP_inject_msi:
-		return !(message->addr & MSI_LOGICAL) &&
-		       (message->addr & MSI_DESTINATION) != MSI_DESTINATION &&
-		       (message->data & MSI_DELIVERY) <= MSI_LOWEST_PRIORITY;
-	case XEN_DMOP_set_irq_level:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* A write has no more than one operation issued at once; the caller holds the lock. */
 static bool irqfd_goes_at_once(const struct irqfd *irqfd)
 {
-	const struct wait_queue_entry *entry;
+	u32 data = irqfd->msi.message.data;
 
-	list_for_each_entry(entry, &irqfd->wqh->head, entry)
-		if (entry->func == irqfd_wake_up && entry != &irqfd->wait)
-			return false;
-
-	return irqfd_reaches_one(irqfd);
+	return irqfd->op.op == XEN_DMOP_inject_msi && data & MSI_VECTOR &&
+	       (data & MSI_DELIVERY) <= MSI_LOWEST_PRIORITY;
 }
 
 static bool irqfd_may_be_issued(const struct xen_dm_op *op)
@@ -228,6 +232,7 @@ static struct irqfd *irqfd_create(const struct privcmd_irqfd *req, u64 dm_ops)
 
 	irqfd->dom = req->dom;
 	irqfd->size = req->size;
+	irqfd->at_once = irqfd_goes_at_once(irqfd);
 	INIT_WORK(&irqfd->later, irqfd_issue_later);
 	init_waitqueue_func_entry(&irqfd->wait, irqfd_wake_up);
 	init_poll_funcptr(&irqfd->poll, irqfd_start_waiting);
@@ -260,7 +265,6 @@ static int irqfd_start(struct privcmd_file *priv, struct irqfd *irqfd, struct fi
 
 	/* What was written before counts too. */
 	spin_lock_irqsave(&irqfd->wqh->lock, flags);
-	irqfd->at_once = irqfd_goes_at_once(irqfd);
 	eventfd_ctx_do_read(eventfd, &count);
 	if (count)
 		irqfd_trigger(irqfd);
@@ -328,9 +332,9 @@ int privcmd_irqfd_check(const union privcmd_arg *arg)
  * @priv: the file, with which it ends.
  * @arg: the target, which has been checked, the operation and the eventfd.
  *
- * It is issued before the write ends if it interrupts one vCPU and no other file had an
- * operation for the eventfd before.  Else a thread issues it, and writes that come before
- * that share it.  With PRIVCMD_IRQFD_FLAG_DEASSIGN it ends: what was written before has
+ * It is issued before the write ends if it is a message, but not for as many writes as
+ * would take a processor's time.  Else a thread issues it, and writes that come before that
+ * share it.  With PRIVCMD_IRQFD_FLAG_DEASSIGN it ends: what was written before has
  * been issued then, and nothing is issued any more.  It is over, too, when the eventfd's
  * last descriptor is closed.
  *

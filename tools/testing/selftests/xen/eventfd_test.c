@@ -5,7 +5,9 @@
 
 #include "eventfd.h"
 
+#include <sched.h>
 #include <sys/resource.h>
+#include <xen/hvm/save.h>
 
 #define MAX_DOORBELLS	1024
 #define MAX_READERS	63
@@ -415,6 +417,222 @@ TEST_F(refusal, of_operations_that_are_no_interrupts)
 	EXPECT_EQ(-EFAULT, irqfd(self->fd, self->dom, self->event, NULL, sizeof(arg.op)));
 	EXPECT_EQ(0, irqfd(self->fd, self->dom, self->event, &arg, 64));
 }
+
+#ifdef __x86_64__
+
+/* An interrupt controller's registers: is it enabled, and which interrupts wait? */
+#define SPIV		0xf0
+#define SPIV_ENABLED	0x100
+#define APIC_BASE_ENABLED	0x900
+#define IRR		0x200
+#define MSI_ADDRESS	0xfee00000
+#define FIRST_VECTOR	0x40
+#define LINE		5
+
+/* What is issued at once may be issued by a thread, but not always. */
+#define ATTEMPTS	50
+
+/* In microseconds: a processor that has issued one may issue another one. */
+#define REST		3000
+
+/* As the kernel of vCPU 0 does. */
+static int enable_apic(xc_interface *xch, domid_t dom)
+{
+	struct {
+		struct hvm_save_descriptor header;
+		struct hvm_save_header header_record;
+		struct hvm_save_descriptor apic;
+		struct hvm_hw_lapic apic_record;
+		struct hvm_save_descriptor regs;
+		struct hvm_hw_lapic_regs regs_record;
+		struct hvm_save_descriptor end;
+	} context = {
+		.apic = {
+			.typecode = HVM_SAVE_CODE(LAPIC),
+			.length = HVM_SAVE_LENGTH(LAPIC),
+		},
+		.apic_record.apic_base_msr = MSI_ADDRESS | APIC_BASE_ENABLED,
+		.regs = {
+			.typecode = HVM_SAVE_CODE(LAPIC_REGS),
+			.length = HVM_SAVE_LENGTH(LAPIC_REGS),
+		},
+		.regs_record.data[SPIV + 1] = SPIV_ENABLED >> 8,
+		.end = { .typecode = HVM_SAVE_CODE(END) },
+	};
+	int size = xc_domain_hvm_getcontext(xch, dom, NULL, 0);
+	void *now = size < 0 ? NULL : calloc(1, size);
+	int ret = -errno;
+
+	if (!now)
+		return ret;
+	/* What is saved begins with a header, which Xen wants to see again. */
+	ret = xc_domain_hvm_getcontext(xch, dom, now, size) < 0 ? -errno : 0;
+	memcpy(&context, now, offsetof(typeof(context), apic));
+	if (!ret && xc_domain_hvm_setcontext(xch, dom, (void *)&context, sizeof(context)))
+		ret = -errno;
+	free(now);
+	return ret;
+}
+
+/* Interrupts of a domain that never runs: what was raised waits. */
+FIXTURE(raised)
+{
+	xc_interface *xch;
+	int fd;
+	int dom;
+	int event;
+};
+
+FIXTURE_SETUP(raised)
+{
+	if (!has_eventfds())
+		SKIP_FIXTURE(return, NO_EVENTFDS);
+	self->xch = xc_interface_open(NULL, NULL, 0);
+	ASSERT_NE(NULL, self->xch);
+	self->dom = domain_create(DOMAIN_HVM, VCPUS);
+	ASSERT_LT(0, self->dom);
+	ASSERT_EQ(0, xc_domain_max_vcpus(self->xch, self->dom, VCPUS));
+	ASSERT_EQ(0, enable_apic(self->xch, self->dom));
+	self->fd = privcmd_open();
+	ASSERT_LE(0, self->fd);
+	self->event = new_eventfd();
+}
+
+FIXTURE_TEARDOWN(raised)
+{
+	close(self->fd);
+	domain_destroy(self->dom);
+	xc_interface_close(self->xch);
+}
+
+static int raise_vector(const struct _test_data_raised *self, int fd, int event, int vector)
+{
+	const struct xen_dm_op op = {
+		.op = XEN_DMOP_inject_msi,
+		.u.inject_msi = { .addr = MSI_ADDRESS, .data = vector },
+	};
+
+	return irqfd(fd, self->dom, event, &op, sizeof(op));
+}
+
+static bool waits(const struct _test_data_raised *self, int vector)
+{
+	HVM_SAVE_TYPE(LAPIC_REGS) regs = {};
+
+	if (xc_domain_hvm_getcontext_partial(self->xch, self->dom, HVM_SAVE_CODE(LAPIC_REGS), 0,
+					     &regs, sizeof(regs)))
+		return false;
+	return regs.data[IRR + vector / 32 * 0x10 + vector % 32 / 8] & 1 << vector % 8;
+}
+
+static bool line_waits(const struct _test_data_raised *self)
+{
+	HVM_SAVE_TYPE(PIC) regs = {};
+
+	return !xc_domain_hvm_getcontext_partial(self->xch, self->dom, HVM_SAVE_CODE(PIC), 0,
+						 &regs, sizeof(regs)) &&
+	       regs.irr & 1 << LINE;
+}
+
+/* No thread of the kernel runs on this processor until the task gives it up. */
+static bool take_processor(void)
+{
+	const struct sched_param most = { .sched_priority = 99 };
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET(sched_getcpu(), &here);
+	return !sched_setaffinity(0, sizeof(here), &here) &&
+	       !sched_setscheduler(0, SCHED_FIFO, &most);
+}
+
+static bool give_up_processor(void)
+{
+	const struct sched_param none = {};
+
+	return !sched_setscheduler(0, SCHED_OTHER, &none);
+}
+
+TEST_F(raised, when_the_write_ends)
+{
+	bool at_once = false;
+
+	for (int i = 0; !at_once && i < ATTEMPTS; i++) {
+		ASSERT_EQ(0, raise_vector(self, self->fd, self->event, FIRST_VECTOR + i));
+		usleep(REST);
+		ASSERT_TRUE(take_processor());
+		EXPECT_TRUE(signal_eventfd(self->event));
+		at_once = waits(self, FIRST_VECTOR + i);
+		EXPECT_TRUE(give_up_processor());
+		ASSERT_TRUE(SOON(waits(self, FIRST_VECTOR + i)));
+		ASSERT_EQ(0, no_irqfd(self->fd, self->dom, self->event));
+	}
+	EXPECT_TRUE(at_once);
+}
+
+/* Two operations, one right after the other. */
+static bool second_is_later(struct __test_metadata *_metadata,
+			    const struct _test_data_raised *self, int second_fd,
+			    int second_event, int first)
+{
+	bool later;
+
+	ASSERT_EQ(0, raise_vector(self, self->fd, self->event, first));
+	ASSERT_EQ(0, raise_vector(self, second_fd, second_event, first + 1));
+	usleep(REST);
+	ASSERT_TRUE(take_processor());
+	EXPECT_TRUE(signal_eventfd(self->event));
+	if (second_event != self->event)
+		EXPECT_TRUE(signal_eventfd(second_event));
+	later = waits(self, first) != waits(self, first + 1);
+	EXPECT_TRUE(give_up_processor());
+	ASSERT_TRUE(SOON(waits(self, first) && waits(self, first + 1)));
+	ASSERT_EQ(0, no_irqfd(self->fd, self->dom, self->event));
+	ASSERT_EQ(0, no_irqfd(second_fd, self->dom, second_event));
+	return later;
+}
+
+/* With interrupts off a processor is not Xen's for long. */
+TEST_F(raised, later_when_another_one_was_just_now)
+{
+	int event = new_eventfd();
+	bool later = false;
+
+	for (int i = 0; !later && i < ATTEMPTS; i++)
+		later = second_is_later(_metadata, self, self->fd, event, FIRST_VECTOR + 2 * i);
+	EXPECT_TRUE(later);
+}
+
+TEST_F(raised, later_for_a_second_file)
+{
+	int fd = privcmd_open();
+	bool later = false;
+
+	ASSERT_LE(0, fd);
+	for (int i = 0; !later && i < ATTEMPTS; i++)
+		later = second_is_later(_metadata, self, fd, self->event, FIRST_VECTOR + 2 * i);
+	EXPECT_TRUE(later);
+	close(fd);
+}
+
+/* It is lowered by another eventfd, and may not stay raised for being later. */
+TEST_F(raised, later_if_it_is_a_line)
+{
+	const struct xen_dm_op op = {
+		.op = XEN_DMOP_set_isa_irq_level,
+		.u.set_isa_irq_level = { .isa_irq = LINE, .level = 1 },
+	};
+
+	ASSERT_EQ(0, irqfd(self->fd, self->dom, self->event, &op, sizeof(op)));
+	usleep(REST);
+	ASSERT_TRUE(take_processor());
+	EXPECT_TRUE(signal_eventfd(self->event));
+	EXPECT_FALSE(line_waits(self));
+	EXPECT_TRUE(give_up_processor());
+	EXPECT_TRUE(SOON(line_waits(self)));
+}
+
+#endif
 
 /*
  * What rings a doorbell.  The domain never runs: the test itself writes the
