@@ -26,8 +26,10 @@ from lab.failure import Failure, Status
 
 PROGRAM = "/opt/xen-selftests/bench"
 EVENTFDS = "/opt/xen-selftests/bench_eventfd"
-# Two boots of one driver may differ by as much.
+# Two boots of one driver may differ by as much. On PVH, Xen intercepts what reads the clock of
+# the emulated processor, which IRQFD does twice.
 SAME_ROUND_TRIP = 1.01
+CLOCK_ON_PVH = 0.06
 WITHOUT_EVENTFDS = "dm_op_evtchn_whole"
 WITH_EVENTFDS = ("irqfd_evtchn_whole", "dm_op_ioeventfd_whole", "irqfd_ioeventfd_whole")
 MEMORY = "/opt/xen-selftests/bench_memory"
@@ -240,18 +242,26 @@ def goals(rows: Sequence[Row], platform: str) -> list[Goal]:
     ]
 
 
-def eventfd_goals(rows: Sequence[Row]) -> list[Goal]:
+def eventfd_goals(rows: Sequence[Row], pvh: bool) -> list[Goal]:
     """Says what eventfds may cost: no more than stock's, nor than to do without them."""
+
+    def most(name: str, limit: float) -> float:
+        return limit + CLOCK_ON_PVH if pvh and name.startswith("irqfd") else limit
+
     by_name = {row.name: row for row in rows}
     without = by_name[WITHOUT_EVENTFDS]
     return [
         *(
-            Goal(f"{row.name}, against stock's", row.ratio, SAME_ROUND_TRIP)
+            Goal(f"{row.name}, against stock's", row.ratio, most(row.name, SAME_ROUND_TRIP))
             for row in rows
             if row.stock is not None
         ),
         *(
-            Goal(f"{name}, against {without.name}", _ratio(by_name[name].ours, without.ours), 1.00)
+            Goal(
+                f"{name}, against {without.name}",
+                _ratio(by_name[name].ours, without.ours),
+                most(name, 1.00),
+            )
             for name in WITH_EVENTFDS
         ),
     ]
@@ -569,7 +579,7 @@ def eventfds(
         )
     records = lab.measure(options, stock.EVENTFDS, runs, EVENTFDS)
     rows = table(records["stock"], records["ours"])
-    results = eventfd_goals(rows)
+    results = eventfd_goals(rows, options.pvh)
     lines = [*show(rows), "", *remarks(records, runs), "", *map(str, results)]
     for line in lines:
         say(line)
