@@ -99,8 +99,8 @@ static void irqfd_issue_later(struct work_struct *work)
 
 /*
  * Where an eventfd is written to interrupts are off, and there may be many writes until
- * they are on again.  Operations that are issued there take a tenth of a processor's time
- * at most.  Xen may have run somebody else meanwhile, hence the end to the rest.
+ * they are on again.  After an operation a processor rests for nine times as long, but no
+ * longer than MAX_REST: Xen may have run somebody else meanwhile.
  */
 static bool irqfd_issue_at_once(const struct irqfd *irqfd)
 {
