@@ -4,6 +4,12 @@
  * device emulators.
  *
  * The older commands are those of Linux's header, Copyright (c) 2003-2005, K A Fraser.
+ *
+ * Any command can fail with ENOTTY: the kernel does not know it; EPERM: LIMIT has taken
+ * it away; and EFAULT: its argument cannot be read or written.  A command that names a
+ * domain can also fail with EPERM: the file is restricted to another one; ESRCH: it is
+ * restricted to that one, which is gone; and, in a domU that waits for XenStore, EINTR
+ * and ENOMEM.  Below are the errors that a command has beside these.
  */
 
 /*
@@ -40,6 +46,8 @@ typedef uint16_t domid_t;
  * @arg: its arguments; those that the hypercall does not take are ignored.
  *
  * The ioctl returns what the hypervisor answered.
+ *
+ * EPERM: the file is restricted; ENOSYS: @op has more than 32 bits.
  */
 struct privcmd_hypercall {
 	__u64 op;
@@ -65,7 +73,11 @@ struct privcmd_mmap_entry {
  * @entry: the entries; each begins where the one before it ends, the first at
  *	the start of the mapping.
  *
- * For PV callers only: ENOSYS for any other.
+ * ENOSYS: the caller is not PV; EINVAL: the entries do not go into an empty mapping,
+ * from its start on without a gap, or are more than it has pages; EPERM: the file maps
+ * for reading only, and the mapping can be written; EBUSY: another request is filling
+ * the mapping; EINTR: the process was killed; ENOMEM; or the hypervisor's error for the
+ * first frame that it refused.  Nothing is mapped then.
  */
 struct privcmd_mmap {
 	int num;
@@ -77,9 +89,12 @@ struct privcmd_mmap {
  * struct privcmd_mmapbatch - Argument of IOCTL_PRIVCMD_MMAPBATCH.
  * @num: number of frames.
  * @dom: domain whose frames are mapped.
- * @addr: where they go; page-aligned, within a mapping of the file.
+ * @addr: where they go, within a mapping of the file.  The first batch of a mapping
+ *	begins at its start and fills it; a later one may name any byte of the first page.
  * @arr: the frames' numbers, a xen_pfn_t each.  One of the two errors below is
  *	OR'd into the number of each frame that could not be mapped.
+ *
+ * Errors as those of struct privcmd_mmapbatch_v2.
  */
 struct privcmd_mmapbatch {
 	int num;
@@ -95,10 +110,16 @@ struct privcmd_mmapbatch {
  * struct privcmd_mmapbatch_v2 - Argument of IOCTL_PRIVCMD_MMAPBATCH_V2.
  * @num: number of frames.
  * @dom: domain whose frames are mapped.
- * @addr: where they go; page-aligned, within a mapping of the file.
+ * @addr: where they go, within a mapping of the file.  The first batch of a mapping
+ *	begins at its start and fills it; a later one may name any byte of the first page.
  * @arr: the frames' numbers, a xen_pfn_t each.
  * @err: for each frame 0 or a negative errno.  If any is -ENOENT (the frame is
  *	paged out, try again), the ioctl fails with ENOENT.
+ *
+ * ENOENT, and 0, say that @err has the rest.  EINVAL: @num is 0, the frames do not fill
+ * an empty mapping, or go where something is mapped; EPERM: the file maps for reading
+ * only, and the mapping can be written; EBUSY: another request is filling the mapping;
+ * EINTR: the process was killed; ENOMEM.  Nothing is mapped then.
  */
 struct privcmd_mmapbatch_v2 {
 	unsigned int num;
@@ -121,8 +142,17 @@ struct privcmd_dm_op_buf {
 /**
  * struct privcmd_dm_op - Argument of IOCTL_PRIVCMD_DM_OP.
  * @dom: domain the operation is for.
- * @num: number of buffers.
+ * @num: number of buffers.  0: the ioctl does nothing and returns 0.
  * @ubufs: the buffers; the first one holds Xen's struct xen_dm_op.
+ *
+ * The ioctl returns what the hypervisor answered.
+ *
+ * E2BIG: more or larger buffers than the module's parameters allow or, on a restricted
+ * file, an operation on more than 2^20 GFNs; EFAULT: a buffer cannot be read and
+ * written; if that comes about meanwhile, the operation has been done; EPERM: LIMIT has
+ * taken the operation away, or the file is restricted and Xen would look at all GFNs of
+ * the domain; EINVAL: some operations are taken away, and the first buffer is too small
+ * to say which this is; ENOMEM.
  */
 struct privcmd_dm_op {
 	domid_t dom;
@@ -138,7 +168,13 @@ struct privcmd_dm_op {
  * @idx: first frame of it to map.
  * @num: number of frames.  0 (then @addr must be 0 too) asks for the
  *	resource's size in frames, which is written here.
- * @addr: where they go; page-aligned, within a mapping of the file.
+ * @addr: any byte of the first page that they go to, within a mapping of the file.
+ *
+ * EINVAL: one of @num and @addr is 0 and the other is not, @num has more than 32 bits,
+ * the frames do not lie in a mapping, or something is mapped there; EPERM: LIMIT has
+ * taken resources of @type away, or the file maps for reading only and the mapping can
+ * be written; EBUSY: another request is filling the mapping; EINTR: the process was
+ * killed; ENOMEM; or the hypervisor's error.  Nothing is mapped then.
  */
 struct privcmd_mmap_resource {
 	domid_t dom;
@@ -158,15 +194,15 @@ struct privcmd_mmap_resource {
  *	set_isa_irq_level, inject_msi and, on Arm, set_irq_level.
  * @size: its size in bytes, 8 to 64.
  * @fd: the eventfd.
- * @flags: 0, or PRIVCMD_IRQFD_FLAG_DEASSIGN to end it; then only @fd counts.  It
- *	ends with the last descriptor of the eventfd, too.
+ * @flags: 0, or PRIVCMD_IRQFD_FLAG_DEASSIGN to end it; then only @fd and @dom count.
+ *	It ends with the last descriptor of the eventfd, too.
  * @dom: domain the operation is for.
  * @pad: not used.
  *
  * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
  * flags, another operation, @size too small, or @fd is no eventfd; E2BIG: @size too
- * large; EPERM: the file is restricted to another domain; EBADF: @fd is not open;
- * EBUSY: the file has an operation for the eventfd; EFAULT; ENOMEM.
+ * large; EPERM: LIMIT has taken the operation away; EFAULT: @dm_op cannot be read;
+ * EBADF: @fd is not open; EBUSY: the file has an operation for the eventfd; ENOMEM.
  */
 struct privcmd_irqfd {
 	__u64 dm_op;
@@ -199,13 +235,13 @@ struct privcmd_irqfd {
  * @pad: not used.
  *
  * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
- * flags, or one of the above is not as it says; EPERM: the file is restricted to
- * another domain; EBADF: @event_fd is not open; EBUSY: the eventfd has a doorbell
- * of the server already, or the file has doorbells of the server, or at @ioreq, by
- * another mapping; EEXIST: another eventfd has that doorbell; ENOSPC: 1024 doorbells
- * of a file are the limit, or 63 files at one event channel; ENODEV: there is nothing
- * to end; EFAULT; ENOMEM; or the hypervisor's error, as for
- * IOCTL_PRIVCMD_DM_NR_VCPUS.
+ * flags, or one of the above is not as it says; EPERM: LIMIT has taken ioreq servers
+ * away, or the file maps for reading only; EBADF: @event_fd is not open; EBUSY: the
+ * eventfd has a doorbell of the server already, or the file has doorbells of the
+ * server, or at @ioreq, by another mapping; EEXIST: another eventfd has that doorbell;
+ * ENOSPC: 1024 doorbells of a file are the limit, or 63 files at one event channel;
+ * ENODEV: there is nothing to end; EFAULT: @ports cannot be read; ENOMEM; or the
+ * hypervisor's error, as for IOCTL_PRIVCMD_DM_NR_VCPUS.
  */
 struct privcmd_ioeventfd {
 	__u64 ioreq;
@@ -225,8 +261,9 @@ struct privcmd_ioeventfd {
  * @sbdf: the PCI device: segment << 16 | bus << 8 | devfn.
  * @gsi: its global system interrupt (out).
  *
- * EPERM: the file is restricted; EINVAL: the kernel has no ACPI for dom0, or the
- * PCI backend does not have the device; other errors are the PCI backend's own.
+ * EPERM: the file is restricted, or the device has no such interrupt; ENOTTY: the kernel
+ * cannot look up devices (Linux before 6.13); EINVAL: it has no ACPI for dom0, or no PCI
+ * backend is loaded; ENODEV: the PCI backend does not have the device.
  */
 struct privcmd_pcidev_get_gsi {
 	__u32 sbdf;
@@ -248,6 +285,7 @@ struct privcmd_pcidev_get_gsi {
  * pointer to its domid_t.  The file ends with the domain: ESRCH from then on.
  * EINVAL if it is restricted to another one already, or for a reserved domid, except
  * DOMID_IDLE, which restricts it to nobody; EBUSY if the domain cannot be held; ENOMEM.
+ * In a domU that waits for XenStore: EINTR.
  */
 #define IOCTL_PRIVCMD_RESTRICT \
 	_IOC(_IOC_NONE, 'P', 6, sizeof(domid_t))
