@@ -3,7 +3,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from lab import arch, edit, host, hypervisor, machine, programs, stock, versions
 from lab.failure import Failure, Status
@@ -162,14 +161,14 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 def options(args: argparse.Namespace) -> machine.Options:
     """Returns the machine that a command asks for."""
     linux = args.kernel if args.kernel in versions.KERNELS else ""
-    kernel = Path(args.kernel).resolve() if args.kernel and not linux else None
+    kernel = host.path(args.kernel) if args.kernel and not linux else None
     if kernel is not None and not kernel.is_file():
         raise Failure(
             Status.USAGE,
             f"--kernel {args.kernel}: there is no such file, and the versions are "
             f"{', '.join(versions.KERNELS)}",
         )
-    log = Path(args.log).resolve() if args.log else None
+    log = host.path(args.log) if args.log else None
     if log is not None and (log.is_dir() or not log.parent.is_dir()):
         raise Failure(Status.USAGE, f"--log {args.log}: no file can be made there")
     return machine.Options(
@@ -208,7 +207,7 @@ def each_arch(args: argparse.Namespace) -> list[machine.Options]:
 
 def write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
     """Writes a patch to where it was asked for; returns the exit status."""
-    output = Path(out).resolve() if out else host.BUILD / "patches" / f"{name}.patch"
+    output = host.path(out) if out else host.BUILD / "patches" / f"{name}.patch"
     if output.is_dir():
         raise Failure(Status.USAGE, f"--output {out} is a directory")
     tree.patch(message, output)

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    target = Path(args.directory).resolve()
+    target = host.path(args.directory)
     install(machine.Options(xen=args.xen), target)
     print(f"to run the tests, as root in dom0: {target}/run_kselftest.sh")
     return Status.GOOD

@@ -521,7 +521,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     }
     for option, what in directories.items():
         parser.add_argument(
-            option, type=pathlib.Path, metavar="DIR", help=f"{what} (default: a fetched one)"
+            option, type=host.path, metavar="DIR", help=f"{what} (default: a fetched one)"
         )
     names = [check.__name__ for check in CHECKS]
     parser.add_argument("--only", choices=names, action="append", help="run just this check")

@@ -252,6 +252,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    tree = make(Path(args.source).resolve())
+    tree = make(host.path(args.source))
     name = f"overlay-{edit.version(tree)}"
     return arguments.write_patch(tree, MESSAGE, name, args.output)

@@ -4,10 +4,9 @@
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 from campaigns import arguments, suite
-from lab import build, cpio, fetch, image as images, machine, stock, versions
+from lab import build, cpio, fetch, host, image as images, machine, stock, versions
 from lab.failure import Failure, Status
 
 
@@ -15,10 +14,10 @@ def load(args: argparse.Namespace, trees: fetch.Trees) -> machine.Load:
     """Returns what the options and the driver add to dom0."""
     files = cpio.Archive()
     for name in args.add:
-        path = Path(name)
+        path = host.path(name)
         if not path.exists():
             raise Failure(Status.USAGE, f"--add {name}: there is no such file")
-        files.copy(f"opt/{path.resolve().name}", path)
+        files.copy(f"opt/{path.name}", path)
     if args.selftests:
         directory = build.selftests(trees)
         built = build.modules(trees)

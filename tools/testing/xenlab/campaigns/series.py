@@ -263,7 +263,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    given = [Path(name).resolve() if name else None for name in (args.xen, args.qemu)]
-    for line in make(Path(args.kernel).resolve(), *given):
+    given = [host.path(name) if name else None for name in (args.xen, args.qemu)]
+    for line in make(host.path(args.kernel), *given):
         print(line, flush=True)
     return Status.GOOD

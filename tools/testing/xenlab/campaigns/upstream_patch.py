@@ -2,10 +2,9 @@
 """The patches with the new command alone: one for each source."""
 
 import argparse
-from pathlib import Path
 
 from campaigns import arguments, upstream, upstream_qemu
-from lab import edit
+from lab import edit, host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     if args.qemu:
-        tree = upstream_qemu.make(Path(args.qemu).resolve())
+        tree = upstream_qemu.make(host.path(args.qemu))
         name = f"upstream-qemu-{tree.read('VERSION').strip()}"
         return arguments.write_patch(tree, upstream_qemu.MESSAGE, name, args.output)
     if args.xen:
-        tree, name = upstream.xen(Path(args.xen).resolve()), "upstream-xen"
+        tree, name = upstream.xen(host.path(args.xen)), "upstream-xen"
         return arguments.write_patch(tree, upstream.XEN_MESSAGE, name, args.output)
-    tree = upstream.kernel(Path(args.kernel).resolve())
+    tree = upstream.kernel(host.path(args.kernel))
     name = f"upstream-{edit.version(tree)}"
     return arguments.write_patch(tree, upstream.KERNEL_MESSAGE, name, args.output)

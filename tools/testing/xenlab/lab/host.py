@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import hashlib
 import os
@@ -113,6 +114,19 @@ def directory(path: Path) -> Path:
     if not os.access(path, os.W_OK):
         raise Failure(Status.USAGE, f"cannot write below {path}: permission denied")
     return path
+
+
+def path(text: str) -> Path:
+    """Returns the whole path of what the user has named."""
+    try:
+        os.stat(text)
+    except OSError as error:
+        # Path.resolve() makes a RuntimeError of it, and newer ones do not notice.
+        if error.errno == errno.ELOOP:
+            raise Failure(
+                Status.USAGE, f"{text}: a symbolic link that leads to itself"
+            ) from error
+    return Path(text).resolve()
 
 
 @contextlib.contextmanager

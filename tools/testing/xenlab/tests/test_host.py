@@ -38,6 +38,18 @@ class HostTest(unittest.TestCase):
         self.assertEqual(caught.exception.status, Status.TOOL)
         self.assertIn("qemu-system-x86)", str(caught.exception))
 
+    def test_link_that_leads_to_itself(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            top = Path(scratch).resolve()
+            (top / "loop").symlink_to("loop")
+            (top / "link").symlink_to("new")
+            self.assertEqual(host.path(f"{top}/link"), top / "new")
+            for name in ("loop", "loop/file"):
+                message = f"^{top}/{name}: a symbolic link that leads to itself$"
+                with self.assertRaisesRegex(Failure, message) as caught:
+                    host.path(f"{top}/{name}")
+                self.assertEqual(caught.exception.status, Status.USAGE)
+
     def test_cached(self) -> None:
         made: list[Path] = []
 

@@ -4,7 +4,9 @@
 import contextlib
 import io
 import re
+import tempfile
 import unittest
+from pathlib import Path
 from unittest import mock
 
 import xenlab
@@ -70,6 +72,34 @@ class CommandLineTest(unittest.TestCase):
                 status, shown = self.main(*arguments)
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(len(shown.splitlines()), 1, shown)
+
+    def test_links_that_lead_to_themselves(self) -> None:
+        loop = Path(self.enterContext(tempfile.TemporaryDirectory())) / "loop"
+        loop.symlink_to(loop)
+        for words in (
+            ("run", "--kernel", "LOOP", "--", "true"),
+            ("run", "--log", "LOOP", "--", "true"),
+            ("run", "--add", "LOOP", "--", "true"),
+            ("lint", "--kdir", "LOOP"),
+            ("kselftest-install", "LOOP"),
+            ("overlay", "LOOP"),
+            ("overlay", "/", "--output", "LOOP"),
+            ("upstream-patch", "--kernel", "LOOP"),
+            ("upstream-patch", "--xen", "LOOP"),
+            ("upstream-patch", "--qemu", "LOOP"),
+            ("series", "--kernel", "LOOP"),
+            ("series", "--kernel", "/", "--xen", "LOOP"),
+            ("series", "--kernel", "/", "--qemu", "LOOP"),
+        ):
+            with (
+                self.subTest(words=words),
+                mock.patch("lab.versions.trees"),
+                mock.patch("campaigns.overlay.make"),
+                mock.patch("lab.edit.version", return_value="6.12"),
+            ):
+                status, shown = self.main(*(str(loop) if it == "LOOP" else it for it in words))
+                self.assertEqual(status, Status.USAGE)
+                self.assertEqual(shown, f"xenlab: {loop}: a symbolic link that leads to itself\n")
 
     def test_what_make_has_a_target_for_is_called_as_that_is(self) -> None:
         makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
