@@ -2,7 +2,9 @@
 """The options that several commands have, and the machines that they ask for."""
 
 import argparse
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from lab import arch, edit, host, hypervisor, machine, programs, stock, versions
 from lab.failure import Failure, Status
@@ -158,6 +160,14 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _output(option: str, text: str) -> Path:
+    """Returns a file that is to be written; what is no regular one is not replaced."""
+    named = os.path.basename(text) not in ("", ".", "..")
+    if not named or os.path.exists(text) and not os.path.isfile(text):
+        raise Failure(Status.USAGE, f"{option} {text} is no regular file")
+    return host.path(text)
+
+
 def options(args: argparse.Namespace) -> machine.Options:
     """Returns the machine that a command asks for."""
     linux = args.kernel if args.kernel in versions.KERNELS else ""
@@ -168,8 +178,8 @@ def options(args: argparse.Namespace) -> machine.Options:
             f"--kernel {args.kernel}: there is no such file, and the versions are "
             f"{', '.join(versions.KERNELS)}",
         )
-    log = host.path(args.log) if args.log else None
-    if log is not None and (log.is_dir() or not log.parent.is_dir()):
+    log = _output("--log", args.log) if args.log else None
+    if log is not None and not log.parent.is_dir():
         raise Failure(Status.USAGE, f"--log {args.log}: no file can be made there")
     return machine.Options(
         arch=arch.ALL[args.arch],
@@ -207,9 +217,8 @@ def each_arch(args: argparse.Namespace) -> list[machine.Options]:
 
 def write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
     """Writes a patch to where it was asked for; returns the exit status."""
-    output = host.path(out) if out else host.BUILD / "patches" / f"{name}.patch"
-    if output.is_dir():
-        raise Failure(Status.USAGE, f"--output {out} is a directory")
+    made = host.BUILD / "patches" / f"{name}.patch"
+    output = _output("--output", out) if out else made
     tree.patch(message, output)
     print(output, flush=True)
     return Status.GOOD

@@ -239,6 +239,8 @@ def make(source: Path, xen: Path | None = None, qemu: Path | None = None) -> lis
 
     If anything goes wrong, what was made before stays.
     """
+    if OUTPUT.exists() and not OUTPUT.is_dir():
+        raise Failure(Status.USAGE, f"{OUTPUT} is no directory")
     with tempfile.TemporaryDirectory(dir=host.directory(host.BUILD)) as directory:
         scratch = Path(directory) / "series"
         scratch.mkdir()

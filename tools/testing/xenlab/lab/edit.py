@@ -126,10 +126,14 @@ class Tree:
             _git(top, author, *FORMAT, "-1", "-o", ".git")
             (made,) = (top / ".git").glob("0001-*.patch")
             host.directory(output.parent)
-            partial = output.with_name(f".{output.name}.{os.getpid()}")
+            partial = output.with_name(f".xenlab.{os.getpid()}")
             try:
                 partial.write_bytes(made.read_bytes())
                 os.rename(partial, output)
+            except OSError as error:
+                raise Failure(
+                    Status.USAGE, f"cannot write {output}: {error.strerror}"
+                ) from error
             finally:
                 partial.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ import os
 from unittest import mock
 
 from lab import edit
+from lab.failure import Failure, Status
 from tests.source_tree import SourceTreeTest
 
 
@@ -33,6 +34,18 @@ class EditTest(SourceTreeTest):
         self.assertEqual(sorted(output.parent.iterdir()), [output])
         for name, content in self.KERNEL.items():
             self.assertEqual((self.path / name).read_text(encoding="utf-8"), content)
+
+    def test_patch_that_cannot_be_written(self) -> None:
+        # The longest name that a file can have, and a longer one.
+        names = ("a" * 255, "a" * 256)
+        output = self.path / "out"
+        tree = edit.kernel(self.path)
+        tree.patch("subject", output / names[0], ("A B", "a@b"))
+        message = f"^cannot write {output / names[1]}: File name too long$"
+        with self.assertRaisesRegex(Failure, message) as caught:
+            tree.patch("subject", output / names[1], ("A B", "a@b"))
+        self.assertEqual(caught.exception.status, Status.USAGE)
+        self.assertEqual(os.listdir(output), [names[0]])
 
     def test_other_changes_have_another_digest(self) -> None:
         tree = edit.kernel(self.path)

@@ -94,6 +94,18 @@ new = "long driver;"
             series.make(self.path)
         self.assertEqual([path.name for path in output.iterdir()], ["old"])
 
+    def test_what_is_no_directory_is_not_replaced(self) -> None:
+        output = self.path / "series"
+        os.mkfifo(output)
+        with (
+            mock.patch.object(series, "OUTPUT", output),
+            mock.patch.object(series, "_write", return_value=[]) as write,
+            self.assertRaisesRegex(Failure, "series is no directory$"),
+        ):
+            series.make(self.path)
+        write.assert_not_called()
+        self.assertTrue(output.is_fifo())
+
     def test_branch(self) -> None:
         fixes = self.read(self.RECORD)
         author = {"GIT_AUTHOR_NAME": "A B", "GIT_AUTHOR_EMAIL": "a@b"}

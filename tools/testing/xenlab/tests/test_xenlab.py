@@ -3,7 +3,9 @@
 
 import contextlib
 import io
+import os
 import re
+import socket
 import tempfile
 import unittest
 from pathlib import Path
@@ -12,7 +14,7 @@ from unittest import mock
 import xenlab
 from campaigns import arguments, check, suite
 from lab import arch, build, host, ktap, programs
-from lab.failure import Status
+from lab.failure import Failure, Status
 
 
 class CommandLineTest(unittest.TestCase):
@@ -100,6 +102,27 @@ class CommandLineTest(unittest.TestCase):
                 status, shown = self.main(*(str(loop) if it == "LOOP" else it for it in words))
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(shown, f"xenlab: {loop}: a symbolic link that leads to itself\n")
+
+    def test_what_is_no_regular_file_is_not_replaced(self) -> None:
+        top = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        os.mkfifo(top / "fifo")
+        (top / "link").symlink_to("fifo")
+        self.enterContext(socket.socket(socket.AF_UNIX)).bind(f"{top}/socket")
+        tree = mock.Mock()
+        for name in ("", "fifo", "link", "socket", "new/", "new/.", "new/.."):
+            path = f"{top}/{name}"
+            why = f"{path} is no regular file$"
+            with self.subTest(name=name):
+                with self.assertRaisesRegex(Failure, f"^--output {why}") as caught:
+                    arguments.write_patch(tree, "", "it", path)
+                self.assertEqual(caught.exception.status, Status.USAGE)
+                args = xenlab._parser().parse_args(("run", "--log", path))
+                with self.assertRaisesRegex(Failure, f"^--log {why}"):
+                    arguments.options(args)
+        tree.patch.assert_not_called()
+        with contextlib.redirect_stdout(io.StringIO()):
+            arguments.write_patch(tree, "", "it", f"{top}/new")
+        tree.patch.assert_called_once()
 
     def test_what_make_has_a_target_for_is_called_as_that_is(self) -> None:
         makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
