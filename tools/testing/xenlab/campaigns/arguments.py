@@ -162,23 +162,24 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def _output(option: str, text: str) -> Path:
     """Returns a file that is to be written; what is no regular one is not replaced."""
+    path = host.path(text)
     named = os.path.basename(text) not in ("", ".", "..")
     if not named or os.path.exists(text) and not os.path.isfile(text):
         raise Failure(Status.USAGE, f"{option} {text} is no regular file")
-    return host.path(text)
+    return path
 
 
 def options(args: argparse.Namespace) -> machine.Options:
     """Returns the machine that a command asks for."""
     linux = args.kernel if args.kernel in versions.KERNELS else ""
-    kernel = host.path(args.kernel) if args.kernel and not linux else None
+    kernel = host.path(args.kernel) if args.kernel is not None and not linux else None
     if kernel is not None and not kernel.is_file():
         raise Failure(
             Status.USAGE,
             f"--kernel {args.kernel}: there is no such file, and the versions are "
             f"{', '.join(versions.KERNELS)}",
         )
-    log = _output("--log", args.log) if args.log else None
+    log = _output("--log", args.log) if args.log is not None else None
     if log is not None and not log.parent.is_dir():
         raise Failure(Status.USAGE, f"--log {args.log}: no file can be made there")
     return machine.Options(

@@ -84,14 +84,14 @@ ROWS = (
 
 
 def choose(wanted: Sequence[str]) -> list[Row]:
-    """Returns the wanted rows, or all of them."""
+    """Returns the wanted rows, each once, or all of them."""
     by_name = {str(row): row for row in ROWS}
     for name in wanted:
         if name not in by_name:
             raise Failure(
                 Status.USAGE, f"there is no row {name}; there are: {' '.join(by_name)}"
             )
-    return [by_name[name] for name in wanted or by_name]
+    return [by_name[name] for name in dict.fromkeys(wanted or by_name)]
 
 
 def _fetch(options: machine.Options, rows: Sequence[Row]) -> None:

@@ -49,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     words: list[str] = args.command[args.command[:1] == ["--"] :]
-    if not words:
-        raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
     line = words[0] if len(words) == 1 else shlex.join(words)
+    if not line.strip():
+        raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
     options = arguments.options(args)
     trees = versions.trees(options)
     files = load(args, trees)

@@ -265,7 +265,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    given = [host.path(name) if name else None for name in (args.xen, args.qemu)]
+    given = [None if name is None else host.path(name) for name in (args.xen, args.qemu)]
     for line in make(host.path(args.kernel), *given):
         print(line, flush=True)
     return Status.GOOD

@@ -18,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    if args.qemu:
+    if args.qemu is not None:
         tree = upstream_qemu.make(host.path(args.qemu))
         name = f"upstream-qemu-{tree.read('VERSION').strip()}"
         return arguments.write_patch(tree, upstream_qemu.MESSAGE, name, args.output)
-    if args.xen:
+    if args.xen is not None:
         tree, name = upstream.xen(host.path(args.xen)), "upstream-xen"
         return arguments.write_patch(tree, upstream.XEN_MESSAGE, name, args.output)
     tree = upstream.kernel(host.path(args.kernel))

@@ -118,6 +118,8 @@ def directory(path: Path) -> Path:
 
 def path(text: str) -> Path:
     """Returns the whole path of what the user has named."""
+    if not text:
+        raise Failure(Status.USAGE, "'' is no name of a file or directory")
     try:
         os.stat(text)
     except OSError as error:

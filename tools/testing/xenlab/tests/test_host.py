@@ -50,6 +50,10 @@ class HostTest(unittest.TestCase):
                     host.path(f"{top}/{name}")
                 self.assertEqual(caught.exception.status, Status.USAGE)
 
+    def test_no_name_is_no_path(self) -> None:
+        with self.assertRaisesRegex(Failure, "^'' is no name of a file or directory$"):
+            host.path("")
+
     def test_cached(self) -> None:
         made: list[Path] = []
 

@@ -21,6 +21,7 @@ class MatrixTest(unittest.TestCase):
         self.assertEqual(
             matrix.choose(["arm64-7.2-4.20"]), [matrix.Row("arm64", "7.2", "4.20")]
         )
+        self.assertEqual(len(matrix.choose(["arm64-7.2-4.20", "arm64-7.2-4.20"])), 1)
         self.assertEqual(
             matrix.choose(["amd64-6.12-4.20-pvh-smap", "arm64-6.12-4.20-16k"]),
             [

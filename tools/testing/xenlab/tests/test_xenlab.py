@@ -50,6 +50,10 @@ class CommandLineTest(unittest.TestCase):
             ("kselftest-install", str(host.LAB)),
             ("run",),
             ("run", "--"),
+            ("run", "--", ""),
+            ("run", "--", " "),
+            ("run", "--kernel", "", "--", "true"),
+            ("run", "--log", "", "--", "true"),
             ("run", "--driver", "none", "--", "true"),
             ("run", "--timeout", "soon", "--", "true"),
             ("run", "--timeout", "-1", "--", "true"),
@@ -68,9 +72,15 @@ class CommandLineTest(unittest.TestCase):
             ("series", "--kernel"),
             ("series", "--kernel", "/nonexistent"),
             ("series", "--kernel", "/", "--xen"),
+            ("upstream-patch", "--xen", ""),
+            ("upstream-patch", "--qemu", ""),
             ("check-series", "no-such-fix"),
         ):
-            with self.subTest(arguments=arguments):
+            with (
+                self.subTest(arguments=arguments),
+                # Who comes so far has been let pass.
+                mock.patch("lab.fetch.tree", side_effect=Failure(Status.BUILD, "no")),
+            ):
                 status, shown = self.main(*arguments)
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(len(shown.splitlines()), 1, shown)
