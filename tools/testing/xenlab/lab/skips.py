@@ -15,6 +15,7 @@ of tests each, as the shell has them. Of several records that hold and name a te
 first one has the reason.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ VALUES: Mapping[str, Sequence[Fact]] = {
     "takes_memory": (False, True),
 }
 VERSIONS = ("linux", "xen")
+# What a record has of one.
+VERSION = re.compile(r"(!=|<|>=)?\d+(\.\d+)*")
 
 
 def _numbers(version: str) -> list[int]:
@@ -103,8 +106,7 @@ class Skips:
 def _check_value(where: str, name: str, value: Any) -> None:
     """Refuses what no run's fact can be."""
     if name in VERSIONS:
-        number = value.lstrip("<>!=") if isinstance(value, str) else ""
-        if not number or not all(part.isdigit() for part in number.split(".")):
+        if not isinstance(value, str) or not VERSION.fullmatch(value):
             raise Failure(Status.USAGE, f"{where}: {name} is no version: {value!r}")
         return
     if name not in VALUES:

@@ -76,6 +76,11 @@ class SkipsTest(unittest.TestCase):
             (f"[[skip]]\n{reason}{tests}when = {{ cpu = 1 }}\n", "no fact cpu"),
             (f'[[skip]]\n{reason}{tests}when = {{ driver = "<ours" }}\n', "driver is '<ours'"),
             (f'[[skip]]\n{reason}{tests}when = {{ linux = "new" }}\n', "no version: 'new'"),
+            *(
+                (f'[[skip]]\n{reason}{tests}when = {{ xen = "{bad}" }}\n', f"no version: '{bad}'")
+                for bad in ("<=6.12", ">6.8", "=6.12", "!<6.12", "6.", "<", "")
+            ),
+            (f"[[skip]]\n{reason}{tests}when = {{ linux = 6.12 }}\n", "no version: 6.12"),
         ):
             with self.subTest(text=text), self.assertRaises(Failure) as caught:
                 skips.parse("it", text.encode())
