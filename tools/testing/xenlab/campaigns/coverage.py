@@ -9,13 +9,13 @@ import gzip
 import io
 import json
 import tarfile
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from campaigns import arguments, debug, outcome, suite
+from campaigns import arguments, debug, outcome, records, suite
 from lab import build, cpio, host, hypervisor, kernel, ktap, machine, programs, versions
 from lab import image as images
 from lab.arch import AMD64
@@ -93,11 +93,21 @@ def read(text: str, root: Path) -> Lines:
     return found
 
 
-def reasons(text: str) -> list[Reason]:
+def _reason(where: str, record: Any) -> Reason:
+    """Reads one record."""
+    record = records.keys(where, record, ("file", "why", "lines"))
+    for line in record["lines"]:
+        if not isinstance(line, str):
+            raise Failure(Status.USAGE, f"{where}: lines has {line!r}, which is no string")
+    return Reason(**record)
+
+
+def reasons(path: Path = REASONS) -> list[Reason]:
     """Reads the list of reasons."""
+    table = records.load(str(path), path.read_bytes(), ("reason",))
     return [
-        Reason(item["file"], item["why"], item["lines"])
-        for item in tomllib.loads(text).get("reason", [])
+        _reason(f"{path}: reason {number}", record)
+        for number, record in enumerate(table["reason"], start=1)
     ]
 
 
@@ -222,6 +232,8 @@ def run(
     Only a whole run is judged, or written into the manual.
     """
     host.tool("gcov")
+    # Is it in order? Not to be found out when all has run.
+    why = reasons()
     total = ktap.Counts()
     failures = []
     found: Lines = {}
@@ -241,7 +253,7 @@ def run(
     sources = {
         name: (host.REPO / DRIVER / name).read_text(encoding="utf-8") for name in found
     }
-    result = report(found, sources, reasons(REASONS.read_text(encoding="utf-8")))
+    result = report(found, sources, why)
     for name, count, hit in result.table:
         print(f"  {name:28} {hit:5} of {count:5}", flush=True)
     print(f"  {result.percent:.1f} % of the driver's lines are reached", flush=True)

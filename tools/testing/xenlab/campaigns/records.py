@@ -37,7 +37,8 @@ MUTANT_KEYS = ("name", "breaks", "red")
 MUTANT_MORE = ("arch", "linux", "xen", "xen_append", "old", "new", "change")
 CHANGE_KEYS = ("old", "new")
 CHANGE_MORE = ("source",)
-LISTS = ("mutant", "red", "change")
+# Of all records, also of those that others read.
+LISTS = ("mutant", "red", "change", "fix", "reason", "lines")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Mutant:
             path.write_text(text, encoding="utf-8")
 
 
-def _keys(
+def keys(
     where: str, table: Any, needed: Sequence[str], more: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Returns a table in which each key is known, and its value of the right kind."""
@@ -131,7 +132,7 @@ def _keys(
     return table
 
 
-def _one_of(where: str, what: str, name: str, known: Sequence[str]) -> str:
+def one_of(where: str, what: str, name: str, known: Sequence[str]) -> str:
     if name not in known:
         raise Failure(
             Status.USAGE, f"{where}: no {what} {name}; there are: {' '.join(known)}"
@@ -139,56 +140,66 @@ def _one_of(where: str, what: str, name: str, known: Sequence[str]) -> str:
     return name
 
 
-def _red(where: str, test: Any) -> tuple[str, str]:
+def red(where: str, test: Any) -> tuple[str, str]:
     words = test.split() if isinstance(test, str) else []
     if len(words) != 2:
         raise Failure(Status.USAGE, f"{where}: red has {test!r}, not 'PROGRAM TEST'")
     return words[0], words[1]
 
 
-def _changes(where: str, source: str, record: dict[str, Any]) -> list[Change]:
-    """Returns the one change that a record is, or those that it lists."""
-    here = {key: record[key] for key in CHANGE_KEYS if key in record}
+def changes(
+    where: str, record: dict[str, Any], needed: Sequence[str], source: str = ""
+) -> list[Change]:
+    """Returns the one change that a record is, or those that it lists.
+
+    source is that of a change that names none, which it may if it need not.
+    """
+    here = {key: record[key] for key in needed if key in record}
     if bool(here) == ("change" in record):
-        raise Failure(Status.USAGE, f"{where} needs either old and new, or change")
+        raise Failure(Status.USAGE, f"{where} needs either {' and '.join(needed)}, or change")
     tables = [
-        _keys(f"{where}: its change", table, CHANGE_KEYS, CHANGE_MORE)
+        keys(f"{where}: its change", table, needed, CHANGE_MORE)
         for table in record.get("change", [here])
     ]
-    return [
-        Change(table.get("source", source), table["old"], table["new"])
-        for table in tables
-    ]
+    return [Change(**{"source": source, **table}) for table in tables]
+
+
+def named(where: str, what: str, record: Any) -> str:
+    """Returns what a message calls a record."""
+    if isinstance(record, dict) and isinstance(record.get("name"), str):
+        return f"{where}: {what} {record['name']}"
+    return f"{where}: a {what}"
 
 
 def _mutant(where: str, source: str, record: Any) -> Mutant:
     """Reads one record."""
-    if isinstance(record, dict) and isinstance(record.get("name"), str):
-        where = f"{where}: mutant {record['name']}"
-    else:
-        where = f"{where}: a mutant"
-    record = _keys(where, record, MUTANT_KEYS, MUTANT_MORE)
+    where = named(where, "mutant", record)
+    record = keys(where, record, MUTANT_KEYS, MUTANT_MORE)
     if not re.fullmatch(r"[a-z0-9-]+", record["name"]):
         raise Failure(Status.USAGE, f"{where}: a name is of a to z, 0 to 9 and -")
     return Mutant(
         record["name"],
         record["breaks"],
-        [_red(where, test) for test in record["red"]],
-        _changes(where, source, record),
-        _one_of(where, "architecture", record.get("arch", HOST.name), [*ALL]),
-        _one_of(where, "Linux", record.get("linux", ""), ["", *versions.KERNELS]),
-        _one_of(where, "Xen", record.get("xen", ""), ["", *versions.XENS]),
+        [red(where, test) for test in record["red"]],
+        changes(where, record, CHANGE_KEYS, source),
+        one_of(where, "architecture", record.get("arch", HOST.name), [*ALL]),
+        one_of(where, "Linux", record.get("linux", ""), ["", *versions.KERNELS]),
+        one_of(where, "Xen", record.get("xen", ""), ["", *versions.XENS]),
         record.get("xen_append", ""),
     )
 
 
-def parse(where: str, content: bytes) -> Iterator[Mutant]:
-    """Reads the mutants of one source file."""
+def load(where: str, content: bytes, needed: Sequence[str]) -> dict[str, Any]:
+    """Reads a file of records."""
     try:
-        table = tomllib.loads(content.decode())
+        return keys(where, tomllib.loads(content.decode()), needed)
     except ValueError as error:
         raise Failure(Status.USAGE, f"{where}: {error}") from error
-    _keys(where, table, FILE_KEYS)
+
+
+def parse(where: str, content: bytes) -> Iterator[Mutant]:
+    """Reads the mutants of one source file."""
+    table = load(where, content, FILE_KEYS)
     for record in table["mutant"]:
         yield _mutant(where, table["source"], record)
 

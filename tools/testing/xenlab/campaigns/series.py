@@ -32,7 +32,6 @@ import os
 import re
 import subprocess
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,12 @@ from lab.failure import Failure, Status
 FIXES = host.DATA / "fixes.toml"
 OUTPUT = host.BUILD / "series"
 MAINTAINERS = "scripts/get_maintainer.pl"
+
+FIX_KEYS = ("name", "message")
+CHANGE_KEYS = ("source", "old", "new")
+# Of each pair a fix has one.
+PAIRS = (("red", "unshown"), ("fixes", "introduced"))
+FIX_MORE = ("red", "unshown", "fixes", "introduced", "needs", "dom0", *CHANGE_KEYS, "change")
 
 SUBJECTS = {
     "a": "xen/privcmd: repair what a request can do to the kernel",
@@ -114,36 +119,30 @@ class Fix:
         return edit.Patch(message, self.apply, notes)
 
 
-def _fix(record: dict[str, Any]) -> Fix:
-    changes = record.pop("change", None) or [
-        {key: record.pop(key) for key in ("source", "old", "new")}
-    ]
-    red = []
-    for line in record.pop("red", []):
-        program, test = line.split(" ", 1)
-        red.append((program, test))
-    fix = Fix(
-        message=record.pop("message").lstrip("\n"),
-        red=red,
-        changes=[records.Change(**change) for change in changes],
-        **record,
+def _fix(where: str, record: Any) -> Fix:
+    """Reads one record."""
+    where = records.named(where, "fix", record)
+    record = records.keys(where, record, FIX_KEYS, FIX_MORE)
+    for one, other in PAIRS:
+        if (one in record) == (other in record):
+            raise Failure(Status.USAGE, f"{where} needs either {one} or {other}")
+    return Fix(
+        record["name"],
+        record["message"].lstrip("\n"),
+        [records.red(where, test) for test in record.get("red", [])],
+        records.changes(where, record, CHANGE_KEYS),
+        record.get("fixes", ""),
+        record.get("introduced", ""),
+        record.get("unshown", ""),
+        record.get("needs", ""),
+        records.one_of(where, "dom0", record.get("dom0", "pv"), ("pv", "pvh")),
     )
-    if bool(fix.red) == bool(fix.unshown):
-        raise ValueError(f"{fix.name} needs either red or unshown")
-    if bool(fix.fixes) == bool(fix.introduced):
-        raise ValueError(f"{fix.name} needs either fixes or introduced")
-    if fix.dom0 not in ("pv", "pvh"):
-        raise ValueError(f"{fix.name}: dom0 is pv or pvh, not {fix.dom0}")
-    return fix
 
 
 def fixes(path: Path = FIXES) -> list[Fix]:
     """Returns what series A consists of."""
-    try:
-        with path.open("rb") as file:
-            return [_fix(record) for record in tomllib.load(file)["fix"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Failure(Status.USAGE, f"{path}: {error}") from error
+    table = records.load(str(path), path.read_bytes(), ("fix",))
+    return [_fix(str(path), record) for record in table["fix"]]
 
 
 def chosen(tree: edit.Tree) -> tuple[list[Fix], list[str]]:

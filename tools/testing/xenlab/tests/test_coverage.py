@@ -5,9 +5,11 @@ import json
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from campaigns import coverage
-from lab import host
+from lab import host, ktap, machine
+from lab.failure import Failure, Status
 
 
 class CoverageTest(unittest.TestCase):
@@ -50,6 +52,39 @@ class CoverageTest(unittest.TestCase):
         self.assertEqual(lines[1:], ["a.c,4,3,75.0", "b.c,6,6,100.0", "all,10,9,90.0"])
 
     def test_the_list_of_reasons_can_be_read(self) -> None:
-        for item in coverage.reasons(coverage.REASONS.read_text(encoding="utf-8")):
+        for item in coverage.reasons():
             self.assertTrue((host.REPO / coverage.DRIVER / item.file).is_file(), item)
             self.assertTrue(item.why and item.lines, item)
+
+    def test_bad_reasons(self) -> None:
+        record = '[[reason]]\nfile = "a.c"\nwhy = "b"\nlines = ["c"]\n'
+        for old, new, message in (
+            (record, "", "coverage.toml has no reason"),
+            ("[[reason]]", "[[reasons]]", "coverage.toml has a key reasons; there are: reason"),
+            ("[[reason]]", "[[reason", "coverage.toml: .*line 1"),
+            (record, "reason = ['a']", "coverage.toml: reason 1 is no table"),
+            (record, f"{record}{record}more = 1\n", "reason 2 has a key more; there are: file "),
+            ('why = "b"\n', "", "coverage.toml: reason 1 has no why"),
+            ('"a.c"', "1", "reason 1: file has to be a string"),
+            ('["c"]', '"c"', "reason 1: lines has to be a list"),
+            ('"c"', "3", "reason 1: lines has 3, which is no string"),
+        ):
+            with self.subTest(new=new), tempfile.TemporaryDirectory() as name:
+                self.assertIn(old, record)
+                path = Path(name) / "coverage.toml"
+                path.write_text(record.replace(old, new), encoding="utf-8")
+                with self.assertRaisesRegex(Failure, message) as caught:
+                    coverage.reasons(path)
+                self.assertEqual(caught.exception.status, Status.USAGE)
+                self.assertEqual(len(str(caught.exception).splitlines()), 1)
+
+    def test_bad_reasons_boot_no_machine(self) -> None:
+        bad = Failure(Status.USAGE, "bad")
+        with (
+            mock.patch.object(host, "tool"),
+            mock.patch.object(coverage, "reasons", side_effect=bad),
+            mock.patch.object(coverage, "_boot", return_value=({}, ktap.Counts(), None)) as boot,
+            self.assertRaisesRegex(Failure, "^bad$"),
+        ):
+            coverage.run(machine.Options(), [], False)
+        boot.assert_not_called()

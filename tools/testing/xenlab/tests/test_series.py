@@ -52,19 +52,34 @@ new = "long driver;"
         self.assertTrue(fix.patch().message.endswith("Why.\n\nFixes: 1 (\"c\")\n"))
 
     def test_bad_records(self) -> None:
-        for old, new in (
-            ('introduced = "c"', ""),
-            ('introduced = "c"', 'introduced = "c"\nfixes = "d"'),
-            ('red = ["fixes request.x"]', ""),
-            ('red = ["fixes request.x"]', 'red = ["fixes request.x"]\nunshown = "e"'),
-            ('name = "a"', 'name = "a"\ndom0 = "hvm"'),
-            ('name = "a"', 'name = "a"\nnone = 1'),
-            ('new = "long driver;"', ""),
-            ("[[fix]]", "[[fixes]]"),
-            ('name = "a"', "name ="),
+        introduced, red, name = 'introduced = "c"', 'red = ["fixes request.x"]', 'name = "a"'
+        for old, new, message in (
+            (introduced, "", ": fix a needs either fixes or introduced"),
+            (introduced, f'{introduced}\nfixes = "d"', ": fix a needs either fixes or introduced"),
+            (red, "", ": fix a needs either red or unshown"),
+            (red, f'{red}\nunshown = "e"', ": fix a needs either red or unshown"),
+            (red, 'red = ["fixes"]', ": fix a: red has 'fixes', not 'PROGRAM TEST'"),
+            (red, 'red = "fixes request.x"', ": fix a: red has to be a list"),
+            (name, f'{name}\ndom0 = "hvm"', ": fix a: no dom0 hvm; there are: pv pvh"),
+            (name, f"{name}\nnone = 1", ": fix a has a key none; there are: name message red "),
+            (name, f"{name}\nneeds = 1", ": fix a: needs has to be a string"),
+            (name, f"{name}\nchange = [{{}}]", ": fix a needs either source and old and new, or"),
+            (name, "", ": a fix has no name"),
+            (name, "name = 1", ": a fix: name has to be a string"),
+            (name, "name =", ": .*line 2"),
+            ('old = "int driver;"', "old = 1", ": fix a: old has to be a string"),
+            ('new = "long driver;"', "", ": fix a: its change has no new"),
+            ("[[fix]]", "[[fixes]]", " has a key fixes; there are: fix"),
+            ("[[fix]]", "[fix]", ": fix has to be a list"),
+            (self.RECORD, "fix = [1]", ": a fix is no table"),
+            (self.RECORD, "", " has no fix"),
         ):
-            with self.subTest(new=new), self.assertRaisesRegex(Failure, "fixes.toml: "):
-                self.read(self.RECORD.replace(old, new))
+            with self.subTest(new=new):
+                self.assertIn(old, self.RECORD)
+                with self.assertRaisesRegex(Failure, f"fixes.toml{message}") as caught:
+                    self.read(self.RECORD.replace(old, new))
+                self.assertEqual(caught.exception.status, Status.USAGE)
+                self.assertEqual(len(str(caught.exception).splitlines()), 1)
 
     def test_each_fix_names_tests_that_there_are(self) -> None:
         for fix in series.fixes():
