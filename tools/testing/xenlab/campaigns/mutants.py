@@ -357,6 +357,16 @@ def run(
     return total, failures
 
 
+def check_arch(name: str, wanted: Sequence[str]) -> None:
+    """Refuses a mutant that was named and is for another architecture."""
+    for mutant in records.choose(wanted):
+        if wanted and mutant.arch != name:
+            raise Failure(
+                Status.USAGE,
+                f"mutant {mutant.name} is for --arch {mutant.arch}: leave --arch out",
+            )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     arguments.add_machine(parser, (), 2400, arguments.BOTH)
@@ -372,6 +382,8 @@ def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     total = ktap.Counts()
     failures: list[Failure] = []
+    if args.arch != arguments.BOTH:
+        check_arch(args.arch, args.name)
     for options in arguments.each_arch(args):
         counts, more = run(options, args.name, args.whole)
         total += counts

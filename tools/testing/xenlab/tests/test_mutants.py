@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of mutants."""
 
+import argparse
 import contextlib
 import io
 import unittest
@@ -27,6 +28,30 @@ class MutantsTest(unittest.TestCase):
             with self.assertRaisesRegex(Failure, message) as caught:
                 mutants.check(mutant)
             self.assertEqual(caught.exception.status, Status.USAGE)
+
+    def test_mutants_of_another_architecture(self) -> None:
+        chosen = [
+            records.Mutant(name, "", [], [], arch) for name, arch in (("a", "arm64"), ("b", "amd64"))
+        ]
+        with mock.patch.object(records, "choose", return_value=chosen):
+            message = "^mutant b is for --arch amd64: leave --arch out$"
+            with self.assertRaisesRegex(Failure, message) as caught:
+                self.main("--arch", "arm64", "a", "b")
+            self.assertEqual(caught.exception.status, Status.USAGE)
+            # Without names they are all of an architecture's.
+            self.assertEqual(self.main("--arch", "arm64"), ["arm64"])
+            self.assertEqual(self.main("a", "b"), ["amd64", "arm64"])
+
+    def main(self, *words: str) -> list[str]:
+        """Returns on which architectures the command tries mutants."""
+        parser = argparse.ArgumentParser()
+        mutants.add_arguments(parser)
+        with (
+            mock.patch.object(mutants, "run", return_value=(ktap.Counts(passed=1), [])) as run,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            mutants.main(parser.parse_args(words))
+        return [call.args[0].arch.name for call in run.call_args_list]
 
     def test_commands(self) -> None:
         tests = [("b_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.y"), ("b_test", "x.y")]
