@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Real Xen and a real dom0 in QEMU: fetch, build, boot, run, report."""
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # There is nothing to clean up before main(), and no traceback is to be shown.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -163,6 +168,9 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, _terminated)
     os.umask(0o022)
     try:
+        # Who started xenlab may have had it ignored.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         args = _parser().parse_args(arguments)
         host.suite()
         cross.use()

@@ -217,7 +217,11 @@ def command(
             except subprocess.TimeoutExpired:
                 say(f"{what}: {time.monotonic() - start:.0f} s so far")
             except BaseException:
-                os.killpg(child.pid, signal.SIGKILL)
+                # It may have ended by itself.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                # Popen itself does not when interrupted, and what it writes to is removed next.
+                child.wait()
                 raise
     if child.returncode != 0:
         raise Failure(

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of host."""
 
+import signal
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from lab import host
@@ -53,6 +56,27 @@ class HostTest(unittest.TestCase):
     def test_no_name_is_no_path(self) -> None:
         with self.assertRaisesRegex(Failure, "^'' is no name of a file or directory$"):
             host.path("")
+
+    def test_interrupted_command_is_waited_for(self) -> None:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        made: list[subprocess.Popen[str]] = []
+        popen = subprocess.Popen
+
+        def noted(*args: Any, **more: Any) -> subprocess.Popen[str]:
+            made.append(popen(*args, **more))
+            return made[-1]
+
+        # One that ends, and one that would last.
+        for then, status in (("exit 3", 3), ("exec sleep 100", -signal.SIGKILL)):
+            script = f"sleep 0.2; kill -INT $PPID; {then}"
+            with (
+                self.subTest(then=then),
+                mock.patch.object(subprocess, "Popen", noted),
+                self.assertRaises(KeyboardInterrupt),
+            ):
+                host.command("it", ["sh", "-c", script])
+            self.assertEqual(made[-1].returncode, status)
 
     def test_cached(self) -> None:
         made: list[Path] = []

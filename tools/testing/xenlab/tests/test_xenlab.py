@@ -5,7 +5,10 @@ import contextlib
 import io
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -84,6 +87,35 @@ class CommandLineTest(unittest.TestCase):
                 status, shown = self.main(*arguments)
                 self.assertEqual(status, Status.USAGE)
                 self.assertEqual(len(shown.splitlines()), 1, shown)
+
+    def test_interrupted_while_it_starts(self) -> None:
+        code = f"""
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(name, *more):
+        if name == "campaigns":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder)
+runpy.run_path({xenlab.__file__!r}, run_name="__main__")
+"""
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code], cwd=host.LAB, capture_output=True, check=False
+        )
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGINT, b""))
+
+    def test_interrupts_are_heeded_unless_they_are_ignored(self) -> None:
+        before = signal.getsignal(signal.SIGINT)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        for first, then in (
+            (signal.SIG_DFL, signal.default_int_handler),
+            (signal.SIG_IGN, signal.SIG_IGN),
+        ):
+            signal.signal(signal.SIGINT, first)
+            self.main("fly")
+            self.assertEqual(signal.getsignal(signal.SIGINT), then)
 
     def test_links_that_lead_to_themselves(self) -> None:
         loop = Path(self.enterContext(tempfile.TemporaryDirectory())) / "loop"
