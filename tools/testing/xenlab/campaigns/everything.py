@@ -83,7 +83,9 @@ def write(rows: Mapping[str, Sequence[str]]) -> str:
 def _known(commit: str) -> bool:
     try:
         git.ask("cat-file", "-e", f"{commit}^{{commit}}")
-    except Failure:
+    except Failure as failure:
+        if failure.status is not Status.BUILD:
+            raise
         return False
     return True
 

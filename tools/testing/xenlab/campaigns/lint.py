@@ -21,7 +21,7 @@ import time
 from typing import Callable, Sequence
 
 from campaigns import commands, matrix_page, mutants as mutants_campaign, path, records
-from lab import host
+from lab import git, host
 from lab.failure import Failure, Status
 
 TOP = host.REPO
@@ -507,8 +507,12 @@ def missing(places: Places) -> list[str]:
         options: Command = ["-m32", "-fsyntax-only", "-idirafter", kernel_headers()]
         if run(["gcc", *options, "-x", "c", "-"], stdin=probe)[0]:
             lines.append("gcc cannot compile for 32 bit: apt-get install libc6-dev-i386")
-    if shutil.which("git") and run(["git", "rev-parse", "--git-dir"])[0]:
-        lines.append(f"{TOP} is not a git work tree, so there is no list of its files")
+    if shutil.which("git"):
+        # It has the list of the files.
+        try:
+            git.ask("rev-parse", "--git-dir")
+        except Failure as failure:
+            lines.append(str(failure))
     return lines
 
 

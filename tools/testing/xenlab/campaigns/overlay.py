@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campaigns import arguments
-from lab import build, edit, host
+from lab import build, edit, git, host
 from lab.failure import Failure, Status
 
 # What goes into a kernel tree, but for the files that are merged into its own.
@@ -47,21 +47,10 @@ samples and documentation.
 
 def files() -> dict[str, str]:
     """Returns our files by their names in a kernel tree."""
-    listed = subprocess.run(
-        [host.tool("git"), "ls-files", "-z", "--", *PARTS],
-        cwd=host.REPO,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    names = [name for name in listed.stdout.split("\0") if name]
+    names = [name for name in git.ask("ls-files", "-z", "--", *PARTS).split("\0") if name]
+    # A tarball's files may lie in the clone of something else.
     if not names:
-        raise Failure(
-            Status.USAGE,
-            f"git does not know the files of {host.REPO}: clone the repository",
-            listed.stderr.splitlines(),
-        )
+        raise Failure(Status.USAGE, f"{host.REPO} {git.NO_CLONE}")
     return {name: ours(name) for name in names if name not in MERGED}
 
 
