@@ -254,6 +254,7 @@ static struct vm_area_struct *insert_begin(struct privcmd_insert *req)
 {
 	struct vm_area_struct *vma = privcmd_vma_lookup(req->addr, 0);
 	struct privcmd_mapping *mapping;
+	int err = 0;
 
 	if (!vma || !req->fits(req, vma))
 		return ERR_PTR(-EINVAL);
@@ -271,6 +272,14 @@ static struct vm_area_struct *insert_begin(struct privcmd_insert *req)
 	mapping = privcmd_mapping_own(vma, req->alone || !req->last);
 	if (IS_ERR(mapping))
 		return ERR_CAST(mapping);
+
+	if (req->nr_ioreq_frames)
+		err = privcmd_mapping_count(vma, req->nr_ioreq_frames);
+	if (err) {
+		if (req->first)
+			privcmd_mapping_destroy(vma);
+		return ERR_PTR(err);
+	}
 
 	if (req->read_only)
 		never_write(vma);
@@ -348,6 +357,8 @@ static struct vm_area_struct *insert_undo(struct privcmd_insert *req, struct vm_
 		insert_clear(req, vma, req->addr - req->start);
 	if (req->first)
 		privcmd_mapping_destroy(vma);
+	else if (req->nr_ioreq_frames)
+		privcmd_mapping_uncount(vma, req->nr_ioreq_frames);
 	return vma;
 }
 
@@ -373,7 +384,8 @@ static void insert_end(struct privcmd_insert *req, struct vm_area_struct *vma, i
  * Return: 0, also if frames have errors that may fail; -EINVAL if the request does
  * not go into a mapping of this driver, something is mapped there, or the mapping
  * went meanwhile; -EPERM if it is for reading only and the mapping can be written;
- * -EBUSY if another request is filling the mapping; -ENOMEM; -EINTR; what
+ * -EBUSY if another request is filling the mapping; -ENOSPC if the file maps too many
+ * frames of ioreq servers; -ENOMEM; -EINTR; what
  * @req->next says, or the hypervisor.
  */
 int privcmd_insert(struct privcmd_insert *req)

@@ -20,6 +20,13 @@
 #include "mapping.h"
 #include "privcmd_private.h"
 
+/*
+ * Of ioreq servers, in all mappings of a restricted file.  Xen takes such a frame from
+ * the host's memory without a look at the domain's limit, and keeps it as long as it is
+ * mapped, also when its server is gone and the file has made another one.
+ */
+#define MAX_IOREQ_FRAMES 64
+
 static struct privcmd_mapping shared_owner;
 
 static struct privcmd_mapping *owner_of(const struct vm_area_struct *vma)
@@ -90,6 +97,40 @@ struct privcmd_mapping *privcmd_mapping_of(const struct vm_area_struct *vma)
 }
 
 /**
+ * privcmd_mapping_count() - Count frames of an ioreq server that a mapping is to show.
+ * @vma: the mapping, whose owner no other mapping has.
+ * @nr: number of frames.
+ *
+ * Context: The caller holds the mmap lock for writing.
+ * Return: 0; -ENOSPC if they are too many for the mapping's file, which is restricted.
+ */
+int privcmd_mapping_count(struct vm_area_struct *vma, unsigned int nr)
+{
+	struct privcmd_file *priv = privcmd_file_of(vma);
+	long all = atomic_long_add_return(nr, &priv->nr_ioreq_frames);
+
+	owner_of(vma)->nr_ioreq_frames += nr;
+	if (all <= MAX_IOREQ_FRAMES || !privcmd_restricted(priv))
+		return 0;
+
+	privcmd_mapping_uncount(vma, nr);
+	return -ENOSPC;
+}
+
+/**
+ * privcmd_mapping_uncount() - Undo privcmd_mapping_count().
+ * @vma: the mapping.
+ * @nr: number of frames.
+ *
+ * Context: The caller holds the mmap lock for writing, or the mapping has ended.
+ */
+void privcmd_mapping_uncount(struct vm_area_struct *vma, unsigned long nr)
+{
+	owner_of(vma)->nr_ioreq_frames -= nr;
+	atomic_long_sub(nr, &privcmd_file_of(vma)->nr_ioreq_frames);
+}
+
+/**
  * privcmd_mapping_destroy() - Take away a mapping's owner and what it holds.
  * @vma: the mapping, whose page table entries are gone.
  *
@@ -100,10 +141,13 @@ void privcmd_mapping_destroy(struct vm_area_struct *vma)
 {
 	struct privcmd_mapping *mapping = owner_of(vma);
 
-	vma->vm_private_data = NULL;
-	if (!mapping || mapping == &shared_owner)
+	if (!mapping || mapping == &shared_owner) {
+		vma->vm_private_data = NULL;
 		return;
+	}
 
+	privcmd_mapping_uncount(vma, mapping->nr_ioreq_frames);
+	vma->vm_private_data = NULL;
 	privcmd_xlate_release(vma, mapping);
 	privcmd_unmapper_destroy(mapping->unmapper);
 	kfree(mapping);

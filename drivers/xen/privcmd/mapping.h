@@ -4,6 +4,7 @@
 #ifndef __XEN_PRIVCMD_MAPPING_H
 #define __XEN_PRIVCMD_MAPPING_H
 
+#include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -11,8 +12,8 @@
 #include <xen/interface/xen.h>
 #include <xen/page.h>
 
-struct file;
 struct mmu_interval_notifier;
+struct privcmd_file;
 struct xen_mem_acquire_resource;
 
 /*
@@ -42,6 +43,7 @@ struct privcmd_ioreq_server {
  * @busy: a request that takes several steps is filling the mapping.
  * @server: the ioreq server whose frames are mapped from the start on; without
  *	frames if there is none.
+ * @nr_ioreq_frames: frames of ioreq servers, of whichever.
  * @chunks: the unpopulated pages of an auto-translated caller, by their index in
  *	the mapping: arrays of them, in which NULL stands where there is none.
  * @unmapper: has a large mapping of a PV caller end faster, or NULL.
@@ -50,6 +52,7 @@ struct privcmd_mapping {
 	u64 number;
 	bool busy;
 	struct privcmd_ioreq_server server;
+	unsigned long nr_ioreq_frames;
 	struct xarray chunks;
 	struct mmu_interval_notifier *unmapper;
 };
@@ -64,6 +67,8 @@ struct privcmd_mapping {
  *	fails with the first one.
  * @read_only: the mapping must not be writable, and never becomes so.
  * @alone: the mapping needs an owner that no other one has.
+ * @nr_ioreq_frames: how many of the frames are an ioreq server's, for which @alone is
+ *	set.
  * @fits: can the request go to that mapping?
  * @next: prepares the next step; sets @last if no other one follows.  Returns the
  *	number of its frames, which may be 0, or a negative errno.  A number is a
@@ -84,6 +89,7 @@ struct privcmd_insert {
 	bool may_fail;
 	bool read_only;
 	bool alone;
+	unsigned int nr_ioreq_frames;
 	bool (*fits)(const struct privcmd_insert *req, const struct vm_area_struct *vma);
 	int (*next)(struct privcmd_insert *req);
 	void (*end)(const struct privcmd_insert *req, struct vm_area_struct *vma);
@@ -122,6 +128,15 @@ static inline unsigned long privcmd_vma_room(const struct vm_area_struct *vma, u
 	return (vma->vm_end - addr) >> PAGE_SHIFT;
 }
 
+/**
+ * privcmd_file_of() - The file that a mapping is of.
+ * @vma: the mapping.
+ */
+static inline struct privcmd_file *privcmd_file_of(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
 /* frames.c */
 int privcmd_insert(struct privcmd_insert *req);
 
@@ -137,6 +152,8 @@ pgprot_t privcmd_vma_prot(const struct vm_area_struct *vma);
 bool privcmd_mapping_empty(const struct vm_area_struct *vma);
 struct privcmd_mapping *privcmd_mapping_own(struct vm_area_struct *vma, bool alone);
 struct privcmd_mapping *privcmd_mapping_of(const struct vm_area_struct *vma);
+int privcmd_mapping_count(struct vm_area_struct *vma, unsigned int nr);
+void privcmd_mapping_uncount(struct vm_area_struct *vma, unsigned long nr);
 void privcmd_mapping_destroy(struct vm_area_struct *vma);
 int privcmd_mapping_get_server(unsigned long addr, struct privcmd_ioreq_server *server);
 

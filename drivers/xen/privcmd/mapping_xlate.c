@@ -43,17 +43,15 @@ MODULE_PARM_DESC(max_unpopulated_pages_all,
 /* Of all files. */
 static atomic_long_t nr_unpopulated;
 
+/* Unpopulated pages are dom0's own memory. */
+static bool take_memory __ro_after_init;
+
 /* Pages of a mapping whose unpopulated pages are noted in one array. */
 #define CHUNK_PAGES (PAGE_SIZE / sizeof(struct page *))
 
 static unsigned long index_of(const struct vm_area_struct *vma, unsigned long addr)
 {
 	return (addr - vma->vm_start) >> PAGE_SHIFT;
-}
-
-static struct privcmd_file *file_of(const struct vm_area_struct *vma)
-{
-	return vma->vm_file->private_data;
 }
 
 /**
@@ -111,8 +109,8 @@ static void free_pages_of(struct privcmd_file *priv, struct page **pages, unsign
  */
 static bool pages_take_memory(void)
 {
-	bool take_memory;
 	struct page *page;
+	bool taken;
 
 	if (!IS_ENABLED(CONFIG_XEN_UNPOPULATED_ALLOC))
 		return true;
@@ -121,9 +119,9 @@ static bool pages_take_memory(void)
 	if (xen_alloc_unpopulated_pages(1, &page))
 		return true;
 
-	take_memory = !is_zone_device_page(page);
+	taken = !is_zone_device_page(page);
 	xen_free_unpopulated_pages(1, &page);
-	return take_memory;
+	return taken;
 }
 
 /*
@@ -139,7 +137,7 @@ static unsigned long default_max_of_all(void)
 	if (!xen_initial_domain())
 		return LONG_MAX;
 
-	if (xen_feature(XENFEAT_auto_translated_physmap) && pages_take_memory())
+	if (take_memory)
 		return totalram_pages() / 2;
 
 	if (IS_ENABLED(CONFIG_X86))
@@ -155,8 +153,16 @@ static unsigned long default_max_of_all(void)
  */
 void __init privcmd_xlate_init(void)
 {
+	take_memory = xen_initial_domain() && xen_feature(XENFEAT_auto_translated_physmap) &&
+		      pages_take_memory();
 	if (!max_unpopulated_pages_all)
 		max_unpopulated_pages_all = default_max_of_all();
+}
+
+/* Others may have the other half of the memory in use, or the balloon. */
+static bool memory_is_short(void)
+{
+	return take_memory && si_mem_available() < (long)(totalram_pages() / 4);
 }
 
 /* A mapping bounds what it takes, and module parameters what all of a file's take. */
@@ -168,7 +174,7 @@ static int alloc_pages_for(struct privcmd_file *priv, struct page **pages, unsig
 
 	if (!privcmd_restricted(priv) ||
 	    (in_use <= READ_ONCE(max_unpopulated_pages) &&
-	     in_use_by_all <= READ_ONCE(max_unpopulated_pages_all)))
+	     in_use_by_all <= READ_ONCE(max_unpopulated_pages_all) && !memory_is_short()))
 		err = xen_alloc_unpopulated_pages(nr, pages);
 	if (!err)
 		return 0;
@@ -263,7 +269,7 @@ struct page **privcmd_xlate_get(struct vm_area_struct *vma, unsigned long addr, 
 		return ERR_PTR(-ENOMEM);
 
 	pages += index % CHUNK_PAGES;
-	err = alloc_pages_for(file_of(vma), pages, nr);
+	err = alloc_pages_for(privcmd_file_of(vma), pages, nr);
 	if (!err)
 		return pages;
 
@@ -309,7 +315,7 @@ static void release_pages_of(struct vm_area_struct *vma, struct page **pages, un
 
 		while (end < nr && pages[end])
 			end++;
-		free_pages_of(file_of(vma), pages + first, end - first);
+		free_pages_of(privcmd_file_of(vma), pages + first, end - first);
 	}
 }
 

@@ -46,6 +46,7 @@ struct xen_mem_acquire_resource;
  * @nr_unpopulated: pages of an auto-translated caller that its mappings hold.
  * @limit_lock: protects @limit.
  * @limit: what LIMIT has left of commands, operations and resources.
+ * @nr_ioreq_frames: frames of ioreq servers that its mappings show.
  * @eventfds_lock: protects the lists and @nr_doorbells.
  * @irqfds: what IRQFD registered.
  * @readers: those of the ioreq servers for which IOEVENTFD registered something.
@@ -57,6 +58,7 @@ struct privcmd_file {
 	struct privcmd_domain *domain;
 	struct list_head list;
 	atomic_long_t nr_unpopulated;
+	atomic_long_t nr_ioreq_frames;
 	/* Readers do not write to it: requests of the same file do not wait for each other. */
 	seqlock_t limit_lock;
 	struct privcmd_limit limit;

@@ -68,11 +68,10 @@ static int resource_next(struct privcmd_insert *insert)
 }
 
 /* IOEVENTFD wants to know whose slots the caller maps. */
-static bool shows_slots(const struct xen_mem_acquire_resource *resource)
+static bool shows_slots(const struct xen_mem_acquire_resource *ioreq_server)
 {
 	return IS_ENABLED(CONFIG_XEN_PRIVCMD_EVENTFD) &&
-	       resource->type == XENMEM_resource_ioreq_server &&
-	       resource->frame == XENMEM_resource_ioreq_server_frame_ioreq(0);
+	       ioreq_server->frame == XENMEM_resource_ioreq_server_frame_ioreq(0);
 }
 
 static void note_ioreq_server(const struct privcmd_insert *insert, struct vm_area_struct *vma)
@@ -133,9 +132,11 @@ static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
 	req.insert.resource = &req.resource;
 	req.insert.frames = many ?: few;
 	req.insert.errors = (int *)req.insert.frames;
-	if (shows_slots(&req.resource)) {
+	if (args->type == XENMEM_resource_ioreq_server) {
 		req.insert.alone = true;
-		req.insert.end = note_ioreq_server;
+		req.insert.nr_ioreq_frames = args->num;
+		if (shows_slots(&req.resource))
+			req.insert.end = note_ioreq_server;
 	}
 
 	return privcmd_insert(&req.insert) ?: PRIVCMD_DONE;
@@ -149,8 +150,9 @@ static long map_resource(struct privcmd_mmap_resource *args, bool read_only)
  *
  * Return: PRIVCMD_DONE if it was mapped, 0 if the size was asked for;
  * -EINVAL if only one of address and number of frames is given, the frames do
- * not lie in a mapping, or something is mapped there; -EBUSY; -ENOMEM; -EINTR; or
- * the hypervisor's error.  Nothing is mapped then.
+ * not lie in a mapping, or something is mapped there; -EBUSY; -ENOSPC if a restricted
+ * file would map more than 64 frames of ioreq servers; -ENOMEM; -EINTR; or the
+ * hypervisor's error.  Nothing is mapped then.
  */
 long privcmd_mmap_resource(struct privcmd_file *priv, union privcmd_arg *arg)
 {

@@ -173,8 +173,9 @@ struct privcmd_dm_op {
  * EINVAL: one of @num and @addr is 0 and the other is not, @num has more than 32 bits,
  * the frames do not lie in a mapping, or something is mapped there; EPERM: LIMIT has
  * taken resources of @type away, or the file maps for reading only and the mapping can
- * be written; EBUSY: another request is filling the mapping; EINTR: the process was
- * killed; ENOMEM; or the hypervisor's error.  Nothing is mapped then.
+ * be written; EBUSY: another request is filling the mapping; ENOSPC: a restricted file
+ * would map more than 64 frames of ioreq servers; EINTR: the process was killed; ENOMEM;
+ * or the hypervisor's error.  Nothing is mapped then.
  */
 struct privcmd_mmap_resource {
 	domid_t dom;

@@ -277,6 +277,52 @@ TEST_F(resource, shows_the_ioreq_server)
 	EXPECT_EQ(0, munmap(other, IOREQ_FRAMES * PAGE));
 }
 
+/* Of all mappings of a restricted file. */
+#define MAX_IOREQ_FRAMES 64
+
+/*
+ * Xen takes such a frame from the host, beyond the domain's limit, and keeps it as long as
+ * it is mapped.  An emulator can have a new server, and new frames, as often as it likes.
+ */
+TEST_F(resource, of_past_ioreq_servers_stays_within_a_bound)
+{
+	unsigned int first = BUFFERED_REQUESTS == HVM_IOREQSRV_BUFIOREQ_OFF;
+	unsigned int num = IOREQ_FRAMES - first, rounds = MAX_IOREQ_FRAMES / num;
+	unsigned int pages = (num + FRAMES_PER_PAGE - 1) / FRAMES_PER_PAGE;
+	size_t room = (rounds + 1) * pages, step = pages * PAGE;
+	char *map = map_file(self->fd, room), *to = map;
+
+	if (!has_device_models())
+		SKIP(return, NO_DEVICE_MODELS);
+	if (on_stock_driver())
+		SKIP(return, "the stock driver counts no frames of ioreq servers");
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, populate(self->dom));
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	for (unsigned int i = 0; i < rounds; i++, to += step) {
+		ASSERT_EQ(0, map_resource(self->fd, ioreqs(self->dom, self->server, to, first,
+							   num)));
+		/* What is refused does not count. */
+		ASSERT_GT(0, map_resource(self->fd, ioreqs(self->dom, NO_SUCH_SERVER, to + step,
+							   first, num)));
+		ASSERT_EQ(0, xendevicemodel_destroy_ioreq_server(self->dmod, self->dom,
+								 self->server));
+		ASSERT_EQ(0, xendevicemodel_create_ioreq_server(self->dmod, self->dom,
+								BUFFERED_REQUESTS, &self->server));
+	}
+	EXPECT_EQ(-ENOSPC, map_resource(self->fd, ioreqs(self->dom, self->server, to, first, num)));
+	EXPECT_EQ(-ENOSPC, map_resource(self->fd, ioreqs(self->dom, self->server, self->map, first,
+							 num)));
+	/* Nor is the mapping in use now: a first batch has to fill it. */
+	EXPECT_EQ(-EINVAL, map_frames(self->fd, self->dom, self->map + PAGE, 3, 1));
+	/* Other resources do not count, and a mapping's end makes room. */
+	expect_unused(_metadata, self->fd, self->dom, self->map);
+	ASSERT_EQ(0, munmap(map, room * PAGE));
+	map = map_file(self->fd, PAGES);
+	EXPECT_EQ(0, map_resource(self->fd, ioreqs(self->dom, self->server, map, first, num)));
+	munmap(map, PAGES * PAGE);
+}
+
 /*
  * As QEMU maps its pages: both by one request, and where there is none for buffered
  * requests the other one alone, into the same mapping.

@@ -867,6 +867,39 @@ TEST_F(bound, leaves_half_of_the_memory)
 	EXPECT_LE(before / 2 - NOISE_KIB, own_kib());
 }
 
+/* Also where others have much of it in use. */
+TEST_F(bound, leaves_memory_that_others_need)
+{
+	const long memory = own_kib();
+	long available = meminfo_kib("MemAvailable"), mapped = 0, least;
+	char *map;
+
+	if (!frames_take_memory(self, self->fd))
+		SKIP(return, "a foreign frame takes no memory of dom0");
+	ASSERT_TRUE(write_bound(BOUND_FILE, self->before));
+	ASSERT_EQ(0, restrict_to(self->fd, self->target.dom));
+	/* Unless a large RAM disk has taken that much already. */
+	if (available > memory / 5 * 2)
+		ASSERT_NE(MAP_FAILED, mmap(NULL, (available - memory / 5 * 2) * 1024,
+					   PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
+	available = meminfo_kib("MemAvailable");
+	while (mapped < memory) {
+		map = map_alone(self->fd, STEP);
+		ASSERT_NE(NULL, map);
+		if (fill_pages(self, self->fd, map, STEP))
+			break;
+		mapped += STEP;
+	}
+	TH_LOG("%ld pages were mapped, %ld of %ld KiB are available, which were %ld", mapped,
+	       meminfo_kib("MemAvailable"), own_kib(), available);
+	if (available > memory / 4 + NOISE_KIB)
+		EXPECT_LT(0, mapped);
+	/* A quarter of what is left, if there was that much; the balloon goes on for a while. */
+	least = available < own_kib() / 4 ? available : own_kib() / 4;
+	EXPECT_LE(least - 4 * NOISE_KIB, meminfo_kib("MemAvailable"));
+}
+
 /* What was mapped before it was found that there is no room is removed again. */
 TEST_F(bound, ends_a_long_batch)
 {
