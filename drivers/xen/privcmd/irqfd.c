@@ -29,6 +29,9 @@
 /* A caller's struct xen_dm_op may be that of a newer Xen, with larger operations. */
 #define MAX_OP_SIZE 64
 
+/* Of a file: closing it waits for the last operation of each. */
+#define MAX_IRQFDS 1024
+
 /* Of the data of an x86 MSI. */
 #define MSI_VECTOR		GENMASK(7, 0)
 #define MSI_DELIVERY		GENMASK(10, 8)
@@ -75,7 +78,7 @@ struct irqfd {
 };
 
 /* In nanoseconds. */
-#define MAX_REST NSEC_PER_MSEC
+#define MAX_REST (100 * NSEC_PER_MSEC)
 
 /* When a processor may issue an operation at once again, by its own clock. */
 static DEFINE_PER_CPU(u64, next_at_once);
@@ -118,7 +121,7 @@ static bool irqfd_issue_at_once(const struct irqfd *irqfd)
 static void irqfd_trigger(struct irqfd *irqfd)
 {
 	if (!irqfd->at_once || !irqfd_issue_at_once(irqfd))
-		queue_work(system_highpri_wq, &irqfd->later);
+		schedule_work(&irqfd->later);
 }
 
 static int irqfd_wake_up(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
@@ -150,8 +153,9 @@ static void irqfd_start_waiting(struct file *file, struct wait_queue_head *wqh, 
 }
 
 /* What was written before is issued before this returns, and nothing after. */
-static void irqfd_end(struct irqfd *irqfd)
+static void irqfd_end(struct privcmd_file *priv, struct irqfd *irqfd)
 {
+	priv->nr_irqfds--;
 	list_del(&irqfd->list);
 	remove_wait_queue(irqfd->wqh, &irqfd->wait);
 	flush_work(&irqfd->later);
@@ -177,7 +181,7 @@ static void irqfd_end_closed(struct privcmd_file *priv)
 
 	list_for_each_entry_safe(irqfd, next, &priv->irqfds, list)
 		if (READ_ONCE(irqfd->closed))
-			irqfd_end(irqfd);
+			irqfd_end(priv, irqfd);
 }
 
 /*
@@ -247,19 +251,25 @@ static int irqfd_start(struct privcmd_file *priv, struct irqfd *irqfd, struct fi
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fileget(eventfd_file);
 	unsigned long flags;
+	int err = 0;
 	u64 count;
 
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 
 	irqfd_end_closed(priv);
-	if (irqfd_find(priv, eventfd)) {
+	if (irqfd_find(priv, eventfd))
+		err = -EBUSY;
+	else if (priv->nr_irqfds == MAX_IRQFDS)
+		err = -ENOSPC;
+	if (err) {
 		eventfd_ctx_put(eventfd);
-		return -EBUSY;
+		return err;
 	}
 
 	irqfd->priv = priv;
 	irqfd->eventfd = eventfd;
+	priv->nr_irqfds++;
 	list_add(&irqfd->list, &priv->irqfds);
 	vfs_poll(eventfd_file, &irqfd->poll);
 
@@ -309,7 +319,7 @@ static int irqfd_deassign(struct privcmd_file *priv, const struct privcmd_irqfd 
 	mutex_lock(&priv->eventfds_lock);
 	irqfd = irqfd_find(priv, eventfd);
 	if (irqfd)
-		irqfd_end(irqfd);
+		irqfd_end(priv, irqfd);
 	mutex_unlock(&priv->eventfds_lock);
 
 	eventfd_ctx_put(eventfd);
@@ -341,7 +351,7 @@ int privcmd_irqfd_check(const union privcmd_arg *arg)
  * Return: 0, also if there is nothing to end; -E2BIG if the operation is larger
  * than any; -EINVAL if it is none that raises or lowers an interrupt, or if the
  * descriptor is no eventfd; -EBADF if it is none at all; -EBUSY if the file has
- * an operation for the eventfd; -EFAULT; -ENOMEM.
+ * an operation for the eventfd; -ENOSPC if it has too many; -EFAULT; -ENOMEM.
  */
 long privcmd_irqfd(struct privcmd_file *priv, union privcmd_arg *arg)
 {
@@ -377,5 +387,5 @@ void privcmd_irqfds_release(struct privcmd_file *priv)
 	struct irqfd *irqfd, *next;
 
 	list_for_each_entry_safe(irqfd, next, &priv->irqfds, list)
-		irqfd_end(irqfd);
+		irqfd_end(priv, irqfd);
 }

@@ -47,8 +47,9 @@ struct xen_mem_acquire_resource;
  * @limit_lock: protects @limit.
  * @limit: what LIMIT has left of commands, operations and resources.
  * @nr_ioreq_frames: frames of ioreq servers that its mappings show.
- * @eventfds_lock: protects the lists and @nr_doorbells.
+ * @eventfds_lock: protects what follows.
  * @irqfds: what IRQFD registered.
+ * @nr_irqfds: their number.
  * @readers: those of the ioreq servers for which IOEVENTFD registered something.
  * @nr_doorbells: how many doorbells they have in all.
  */
@@ -66,6 +67,7 @@ struct privcmd_file {
 	/* Held where eventfds are registered, and end. */
 	struct mutex eventfds_lock;
 	struct list_head irqfds;
+	unsigned int nr_irqfds;
 	struct list_head readers;
 	unsigned int nr_doorbells;
 #endif

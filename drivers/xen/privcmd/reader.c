@@ -31,9 +31,8 @@
 #include "reader.h"
 
 /*
- * Of an event channel, in all files.  The kernel counts its users in 16 bits, and
- * those of other drivers among them, without a look at the end.  Where handlers run
- * in threads, an interrupt has 64 of them, and /dev/xen/evtchn's is one.
+ * Of an event channel, in all files.  Where handlers run in threads, an interrupt has 64
+ * of them, and /dev/xen/evtchn's is one.
  */
 #define MAX_PORT_READERS 63
 
@@ -186,7 +185,12 @@ static void uncount_reader(evtchn_port_t port)
 	mutex_unlock(&port_readers_lock);
 }
 
-/* Only what /dev/xen/evtchn has bound for user space, to this domain, is shared. */
+/*
+ * Only what /dev/xen/evtchn has bound for user space, to this domain, is shared.
+ *
+ * The kernel counts an event channel's users, those of other drivers among them, in 16
+ * bits.  evtchn_get() looks at the end of that, and binding the channel again does not.
+ */
 static int reader_bind(struct reader_port *port)
 {
 	struct evtchn_status status = { .dom = DOMID_SELF, .port = port->port };
@@ -198,26 +202,27 @@ static int reader_bind(struct reader_port *port)
 
 	err = count_reader(port->port);
 	if (err)
-		goto put;
+		goto err_put;
 
 	err = HYPERVISOR_event_channel_op(EVTCHNOP_status, &status);
 	if (!err && (status.status != EVTCHNSTAT_interdomain ||
 		     status.u.interdomain.dom != port->reader->server.dom))
 		err = -EINVAL;
+	if (err)
+		goto err_uncount;
 
-	/* Takes a reference of its own. */
-	if (!err)
-		err = bind_evtchn_to_irqhandler_lateeoi(port->port, reader_serve, IRQF_SHARED,
-							"xen-ioeventfd", port);
-	if (err < 0)
-		uncount_reader(port->port);
-put:
-	evtchn_put(port->port);
-	if (err < 0)
-		return err;
+	port->irq = irq_from_evtchn(port->port);
+	err = request_irq(port->irq, reader_serve, IRQF_SHARED, "xen-ioeventfd", port);
+	if (err)
+		goto err_uncount;
 
-	port->irq = err;
 	return 0;
+
+err_uncount:
+	uncount_reader(port->port);
+err_put:
+	evtchn_put(port->port);
+	return err;
 }
 
 /**
@@ -229,7 +234,8 @@ void privcmd_reader_destroy(struct reader *reader)
 	while (reader->vcpus--) {
 		struct reader_port *port = &reader->ports[reader->vcpus];
 
-		unbind_from_irqhandler(port->irq, port);
+		free_irq(port->irq, port);
+		evtchn_put(port->port);
 		uncount_reader(port->port);
 	}
 	privcmd_ioreqs_unmap(reader->ioreqs);

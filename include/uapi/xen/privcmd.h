@@ -203,7 +203,8 @@ struct privcmd_mmap_resource {
  * EOPNOTSUPP: the kernel was built without XEN_PRIVCMD_EVENTFD; EINVAL: unknown
  * flags, another operation, @size too small, or @fd is no eventfd; E2BIG: @size too
  * large; EPERM: LIMIT has taken the operation away; EFAULT: @dm_op cannot be read;
- * EBADF: @fd is not open; EBUSY: the file has an operation for the eventfd; ENOMEM.
+ * EBADF: @fd is not open; EBUSY: the file has an operation for the eventfd; ENOSPC: it
+ * has 1024 operations; ENOMEM.
  */
 struct privcmd_irqfd {
 	__u64 dm_op;

@@ -6,28 +6,13 @@
  * for xen_dm_domain_get(), and -1 for xen_dm_domain_put().
  */
 
-#include "common.h"
-
-#include <sys/syscall.h>
+#include "modules.h"
 
 #define MODULE "test_xen_dm_op"
 #define PARAMETERS "/sys/module/" MODULE "/parameters/"
 
 /* What the module's variable holds before it asks. */
 #define UNTOUCHED 12345
-
-static int load_module(void)
-{
-	int fd = open(path_beside_program(MODULE ".ko"), O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	/* A test that was killed leaves it behind. */
-	return ret == -EEXIST ? 0 : ret;
-}
 
 FIXTURE(context)
 {
@@ -61,7 +46,7 @@ FIXTURE_SETUP(context)
 		return;
 	self->dom = domain_create(DOMAIN_HVM, 3);
 	ASSERT_LT(0, self->dom);
-	ASSERT_EQ(0, load_module()) {
+	ASSERT_EQ(0, load_test_module(MODULE ".ko")) {
 		TH_LOG(MODULE ".ko must be beside this program");
 	}
 }
@@ -159,7 +144,7 @@ FIXTURE_SETUP(hold)
 		SKIP_FIXTURE(return, "xen-dm-op.ko is not there with the stock driver");
 	self->dom = domain_create(DOMAIN_HVM, 3);
 	ASSERT_LT(0, self->dom);
-	ASSERT_EQ(0, load_module());
+	ASSERT_EQ(0, load_test_module(MODULE ".ko"));
 }
 
 FIXTURE_TEARDOWN(hold)

@@ -4,13 +4,16 @@
  */
 
 #include "eventfd.h"
+#include "modules.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <xen/hvm/save.h>
 
 #define MAX_DOORBELLS	1024
 #define MAX_READERS	63
+#define MAX_IRQFDS	1024
 
 static const struct xen_dm_op msi = { .op = XEN_DMOP_inject_msi };
 
@@ -363,6 +366,39 @@ TEST_F(refusal, of_an_event_channel_that_too_many_files_use)
 			close(fds[i]);
 }
 
+#define MODULE "test_xen_dm_op"
+
+/* All of an event channel's, but for one that is left. */
+static bool take_users(int port)
+{
+	FILE *file = fopen("/sys/module/" MODULE "/parameters/users", "w");
+	bool taken = file && fprintf(file, "%d", port) > 0;
+
+	return file && !fclose(file) && taken;
+}
+
+/*
+ * Those of other drivers count, too: of gntdev each grant that is mapped can be one.  If
+ * the count ends below zero the kernel closes the event channel, which its users go on using.
+ */
+TEST_F(refusal, of_an_event_channel_with_as_many_users_as_the_kernel_counts)
+{
+	const int port = self->server.ports[0];
+
+	if (host_is_at_risk())
+		SKIP(return, "the stock driver has no limit but the kernel's 16 bits");
+	ASSERT_EQ(0, load_test_module(MODULE ".ko"));
+	ASSERT_TRUE(take_users(port));
+	/* The last one is enough. */
+	EXPECT_EQ(0, ioeventfd(self->fd, doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(-EINVAL, ioeventfd(privcmd_open(), doorbell(&self->server, self->event, 0)));
+	EXPECT_EQ(0, ioeventfd(self->fd, no_doorbell(&self->server, self->event)));
+	EXPECT_EQ(0, xenevtchn_notify(self->server.xce, port));
+	EXPECT_TRUE(take_users(-1));
+	EXPECT_EQ(0, unload_module(MODULE));
+	EXPECT_EQ(0, accepts_it(&self->server, self->event));
+}
+
 /* Each event channel has its own users, also those of a request that was refused. */
 TEST_F(refusal, of_an_event_channel_leaves_the_others)
 {
@@ -387,6 +423,29 @@ TEST_F(refusal, of_an_event_channel_leaves_the_others)
 	for (unsigned int i = 0; i < MAX_READERS; i++)
 		close(fds[i]);
 	server_destroy(&other);
+}
+
+TEST_F(refusal, of_too_many_operations)
+{
+	const struct rlimit limit = { 2 * MAX_IRQFDS, 2 * MAX_IRQFDS };
+	int ret = 0, number = 0, first = self->event;
+
+	if (host_is_at_risk())
+		SKIP(return, "the stock driver has no limit but that of descriptors");
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	ASSERT_EQ(0, irqfd(self->fd, self->dom, first, &msi, sizeof(msi)));
+	for (number = 1; !ret && number < 2 * MAX_IRQFDS - 100; number++)
+		ret = irqfd(self->fd, self->dom, new_eventfd(), &msi, sizeof(msi));
+	EXPECT_EQ(-ENOSPC, ret);
+	EXPECT_EQ(MAX_IRQFDS + 1, number);
+	EXPECT_EQ(-EBUSY, irqfd(self->fd, self->dom, first, &msi, sizeof(msi)));
+
+	/* One that was ended, or whose eventfd was closed, makes room. */
+	ASSERT_EQ(0, no_irqfd(self->fd, self->dom, first));
+	EXPECT_EQ(0, irqfd(self->fd, self->dom, first, &msi, sizeof(msi)));
+	EXPECT_EQ(-ENOSPC, irqfd(self->fd, self->dom, new_eventfd(), &msi, sizeof(msi)));
+	ASSERT_EQ(0, close(first));
+	EXPECT_EQ(0, irqfd(self->fd, self->dom, new_eventfd(), &msi, sizeof(msi)));
 }
 
 TEST_F(refusal, of_operations_that_are_no_interrupts)
@@ -433,7 +492,10 @@ TEST_F(refusal, of_operations_that_are_no_interrupts)
 #define ATTEMPTS	50
 
 /* In microseconds: a processor that has issued one may issue another one. */
-#define REST		3000
+#define REST		100000
+
+/* Of a processor's time, in ticks: enough to tell two kinds of threads apart. */
+#define ENOUGH_TICKS	30
 
 /* As the kernel of vCPU 0 does. */
 static int enable_apic(xc_interface *xch, domid_t dom)
@@ -630,6 +692,62 @@ TEST_F(raised, later_if_it_is_a_line)
 	EXPECT_FALSE(line_waits(self));
 	EXPECT_TRUE(give_up_processor());
 	EXPECT_TRUE(SOON(line_waits(self)));
+}
+
+/* Of a task's, what follows its name: two times and the priority. */
+#define STAT \
+	") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %ld"
+
+/* What the kernel's worker threads took: those of normal priority, and those above. */
+static void read_ticks(unsigned long *normal, unsigned long *higher)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	*normal = *higher = 0;
+	while (proc && (entry = readdir(proc))) {
+		char path[300], text[512];
+		unsigned long user, system;
+		FILE *file;
+		long nice;
+		char *end;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+		file = fopen(path, "r");
+		if (!file)
+			continue;
+		end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+		fclose(file);
+		if (!end || !strstr(text, "(kworker/"))
+			continue;
+		if (sscanf(end, STAT, &user, &system, &nice) == 3)
+			*(nice < 0 ? higher : normal) += user + system;
+	}
+	if (proc)
+		closedir(proc);
+}
+
+/* Who writes must not take more of a processor from others than it could itself. */
+TEST_F(raised, by_a_thread_of_normal_priority)
+{
+	const struct xen_dm_op op = {
+		.op = XEN_DMOP_set_isa_irq_level,
+		.u.set_isa_irq_level = { .isa_irq = LINE, .level = 1 },
+	};
+	unsigned long normal, higher, normal_before, higher_before;
+
+	ASSERT_EQ(0, irqfd(self->fd, self->dom, self->event, &op, sizeof(op)));
+	read_ticks(&normal_before, &higher_before);
+	do {
+		for (int i = 0; i < 500; i++)
+			ASSERT_TRUE(signal_eventfd(self->event));
+		read_ticks(&normal, &higher);
+		normal -= normal_before;
+		higher -= higher_before;
+	} while (normal + higher < ENOUGH_TICKS);
+	EXPECT_GT(normal, higher) {
+		TH_LOG("%lu and %lu ticks", normal, higher);
+	}
 }
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef SELFTESTS_XEN_MODULES_H
 #define SELFTESTS_XEN_MODULES_H
 
+#include "common.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -15,6 +17,20 @@
 #include <unistd.h>
 
 #define XENFS		"/proc/xen"
+
+/* One that is beside the program.  Answers with 0 or with a negative errno. */
+static inline int load_test_module(const char *file)
+{
+	int fd = open(path_beside_program(file), O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	/* A test that was killed leaves it behind. */
+	return ret == -EEXIST ? 0 : ret;
+}
 
 /* Answers with 0 or with a negative errno. */
 static inline int unload_module(const char *name)

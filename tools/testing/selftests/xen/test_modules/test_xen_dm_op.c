@@ -8,6 +8,9 @@
  * Writing a domid to "hold" holds the domain, as a backend does as long as it uses the
  * domid, in place of the one that was held before; writing -1 lets go of that.
  *
+ * Writing an event channel to "users" makes it have as many users as the kernel can count,
+ * but for one; writing -1 takes them away again.
+ *
  * Reading "ticks" gives what TICKS_CALLS bare hypercalls for the last domain take
  * together, by the counter that user space reads too: the least that any way to
  * ask can cost.
@@ -26,6 +29,7 @@
 #include <linux/timex.h>
 
 #include <xen/dm-op.h>
+#include <xen/events.h>
 #include <xen/interface/hvm/dm_op.h>
 
 #include <asm/xen/hypercall.h>
@@ -149,6 +153,41 @@ static int hold_set(const char *text, const struct kernel_param *kp)
 	return 0;
 }
 
+static unsigned int nr_users;
+static evtchn_port_t used_port;
+static DEFINE_MUTEX(users_mutex);
+
+static int use(int port)
+{
+	int err = 0;
+
+	mutex_lock(&users_mutex);
+	/* Nothing, if the kernel has closed it: it would warn each time. */
+	for (; nr_users && (int)irq_from_evtchn(used_port) > 0; nr_users--)
+		evtchn_put(used_port);
+	nr_users = 0;
+	if (port >= 0) {
+		used_port = port;
+		while (!evtchn_get(used_port))
+			nr_users++;
+		if (nr_users--)
+			evtchn_put(used_port);
+		else
+			err = -EINVAL;
+	}
+	mutex_unlock(&users_mutex);
+
+	return err;
+}
+
+static int users_set(const char *text, const struct kernel_param *kp)
+{
+	int err, port;
+
+	err = kstrtoint(text, 0, &port);
+	return err ?: use(port);
+}
+
 static int ticks_get(char *text, const struct kernel_param *kp)
 {
 	struct xen_dm_op op = { .op = XEN_DMOP_nr_vcpus };
@@ -172,6 +211,7 @@ static int ticks_get(char *text, const struct kernel_param *kp)
 static const struct kernel_param_ops ask_ops = { .set = ask_set };
 static const struct kernel_param_ops answer_ops = { .get = answer_get };
 static const struct kernel_param_ops hold_ops = { .set = hold_set };
+static const struct kernel_param_ops users_ops = { .set = users_set };
 static const struct kernel_param_ops ticks_ops = { .get = ticks_get };
 
 module_param_cb(ask, &ask_ops, NULL, 0200);
@@ -180,6 +220,8 @@ module_param_cb(answer, &answer_ops, NULL, 0400);
 MODULE_PARM_DESC(answer, "What the last calls returned");
 module_param_cb(hold, &hold_ops, NULL, 0200);
 MODULE_PARM_DESC(hold, "Domain to hold, or -1");
+module_param_cb(users, &users_ops, NULL, 0200);
+MODULE_PARM_DESC(users, "Event channel to have many users, or -1");
 module_param_cb(ticks, &ticks_ops, NULL, 0400);
 MODULE_PARM_DESC(ticks, "What bare hypercalls take");
 
@@ -193,6 +235,7 @@ static void __exit test_exit(void)
 	tasklet_kill(&softirq_tasklet);
 	irq_work_sync(&hardirq_work);
 	hold(NULL);
+	use(-1);
 }
 
 module_init(test_init);
