@@ -112,6 +112,12 @@ check-qemu:
 
 INSTALL_PATH ?= build/kselftest
 
+.PHONY: check-qemu-arm64
+check-qemu-arm64:
+	$(SETUP) qemu arm64
+	@$(XENLAB) check-qemu-arm64
+	@$(XENLAB) check-qemu-arm64 --driver stock
+
 .PHONY: kselftest-install
 kselftest-install:
 	$(SETUP) test
@@ -224,6 +230,7 @@ help:
 	@echo 'make coverage     tell which lines of the driver the tests reach'
 	@echo 'make check-toolstack  run Debian'"'"'s toolstack and QEMU on the driver: PVH and HVM guests'
 	@echo 'make check-qemu  build QEMU so that it asks Xen for the vCPUs, and run it in its own sandbox'
+	@echo 'make check-qemu-arm64  the same for a guest on arm64, whose QEMU nobody tells how many there are'
 	@echo 'make kselftest-install  put the tests into INSTALL_PATH=, for a dom0 with Xen 4.17 (XEN=: another)'
 	@echo 'make check-selinux  compile the manual'"'"'s SELinux policy, and enforce it in dom0'
 	@echo 'make check-deb  install the packages on a Debian dom0, run the tests, remove them'

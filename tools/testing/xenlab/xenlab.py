@@ -21,8 +21,8 @@ sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 
 from campaigns import (
     bench, check, coverage, deb, debug, demo, differential, everything, fetch, kselftest, lint,
-    matrix, mutants, outcome, overlay, overlay_check, overlay_test, path, qemu, run, selfcheck,
-    selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
+    matrix, mutants, outcome, overlay, overlay_check, overlay_test, path, qemu, qemu_arm64, run,
+    selfcheck, selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
     upstream_patch,
 )
 from lab import cross, host
@@ -83,6 +83,11 @@ COMMANDS = (
         "check-qemu",
         qemu,
         "build a QEMU that asks Xen for the vCPUs, and run it in its sandbox",
+    ),
+    Command(
+        "check-qemu-arm64",
+        qemu_arm64,
+        "build the same for Arm's guests, and run it on arm64",
     ),
     Command(
         "kselftest-install",

@@ -32,6 +32,7 @@ COVERS: Mapping[str, Sequence[str]] = {
     "check-habits": MOST,
     "check-toolstack": MOST,
     "check-qemu": MOST,
+    "check-qemu-arm64": MOST,
     "check-selinux": (*MOST, *MANUAL),
     "check-upstream": (*MOST, *MANUAL),
     "check-series": (*MOST, *MANUAL),

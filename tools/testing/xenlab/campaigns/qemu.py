@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaigns import (
@@ -23,6 +24,7 @@ from campaigns import (
 )
 from campaigns.toolstack import Check
 from lab import cpio, fetch, host, kmod, ktap, machine, versions
+from lab.arch import AMD64, Architecture
 from lab.failure import Failure, Status
 
 SCRIPT = host.DATA / "qemu-checks"
@@ -43,11 +45,9 @@ PACKAGES = fetch.Spec(
     fetch.finish_xen,
 )
 CONFIGURATION = (
-    "--target-list=i386-softmmu",
     "--without-default-features",
     "--enable-xen",
     "--enable-seccomp",
-    "--enable-vnc",
     "--disable-tcg",
     "--disable-kvm",
     "--disable-tools",
@@ -57,11 +57,56 @@ CONFIGURATION = (
     "--audio-drv-list=",
     "--prefix=/usr",
 )
-BINARY = "qemu-system-i386"
-PYTHON = "/usr/bin/python3"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a release's QEMU is built for dom0 of an architecture."""
+
+    release: str
+    arch: Architecture
+    # The processor of its guests, as QEMU calls it.
+    guest: str
+    # What its configure takes beside that; the place stands for the packages' tree.
+    more: Sequence[str]
+    # Whether it is built without the patch, too: where Debian has none that is.
+    plain: bool = False
+    # What it has beside what its machines take, as its configs/devices has it.
+    devices: str = ""
+
+    @property
+    def program(self) -> str:
+        """Returns the name of what is built."""
+        return f"qemu-system-{self.guest}"
+
+    @property
+    def packages(self) -> fetch.Spec:
+        """Returns what it is built against."""
+        return replace(PACKAGES, architecture=self.arch.name)
+
+    @property
+    def name(self) -> str:
+        """Returns what tells it from others in the cache."""
+        return f"{self.release}-{self.arch.name}"
+
+
+TREE = "TREE"
+QEMU_7 = Recipe(
+    release="bookworm",
+    arch=AMD64,
+    guest="i386",
+    more=(
+        # libxl tells it what to do with that.
+        "--enable-vnc",
+        f"--meson={TREE}/usr/bin/meson",
+        # Otherwise git is to fetch what Debian's source has.
+        "--with-git-submodules=ignore",
+    ),
+)
+WITHOUT_PATCH = "-without-patch"
+
 # At a place from which it finds its firmware.
 PLACE = "usr/libexec/asking-qemu"
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
 # What shows where in its start it asks, without being its parent.
 TRACED = (
     "env LD_LIBRARY_PATH=/opt/strace /opt/strace/strace -E LD_LIBRARY_PATH -D -f -X raw "
@@ -145,10 +190,8 @@ PARTS: Mapping[str, Sequence[Check]] = {
 
 DEFAULT = ("too-many", "too-few", "life", "tight")
 
-# The configuration is that of QEMU 7.2.
-RELEASE = "bookworm"
 # Raise it when the build changes, so that what was built before is built anew.
-RECIPE = 2
+RECIPE = 3
 
 
 def _environment(tree: Path, scratch: Path) -> dict[str, str]:
@@ -171,84 +214,116 @@ def _environment(tree: Path, scratch: Path) -> dict[str, str]:
     }
 
 
-def _compiler(tree: Path) -> str:
+def _compiler(recipe: Recipe, tree: Path) -> str:
     """Returns a compiler that takes headers and libraries of a tree alone."""
     # Where the tree's libc is newer than the host's, gcc would take the host's.
     places = fetch.only(tree, "usr/lib/*/pkgconfig").parent
-    return f"{host.tool('gcc')} --sysroot={tree} -B{places} -L{places}"
+    compiler = host.tool(f"{recipe.arch.cross}gcc")
+    return f"{compiler} --sysroot={tree} -B{places} -L{places}"
 
 
-def _tree(target: Path) -> Path:
+def library_place(tree: Path) -> str:
+    """Returns where a tree has the libraries of its architecture."""
+    return str(fetch.only(tree, "usr/lib/*/pkgconfig").parent.relative_to(tree))
+
+
+def _tree(recipe: Recipe, target: Path) -> Path:
     """Returns what QEMU is built against, with the patched libraries, in a directory."""
     tree = target / "tree"
     shutil.copytree(
-        fetch.tree(PACKAGES, RELEASE), tree, symlinks=True, copy_function=os.link
+        fetch.tree(recipe.packages, recipe.release),
+        tree,
+        symlinks=True,
+        copy_function=os.link,
     )
-    for path in libraries().iterdir():
+    place = library_place(tree)
+    for path in libraries(recipe).iterdir():
         old = tree / "usr/include" / path.name
         if not old.exists():
-            old = (tree / LIBRARIES / path.name).resolve()
+            old = (tree / place / path.name).resolve()
         # The cache has it too.
         old.unlink()
         shutil.copy(path, old)
     return tree
 
 
-def _build(target: Path) -> None:
-    """Builds QEMU with the patch into a directory."""
-    tree = _tree(target)
-    source = fetch.patched_source("qemu", RELEASE, target)
-    upstream_qemu.make(source).apply(source)
-    output = target / "output"
-    output.mkdir()
-    environment = _environment(tree, target)
-    host.command(
-        "configuring QEMU",
-        [
-            str(source / "configure"),
-            *CONFIGURATION,
-            f"--meson={tree}/usr/bin/meson",
-            f"--cc={_compiler(tree)}",
-            # Otherwise the linker is called by that, without what --cc says.
-            "--cxx=/nonexistent",
-            f"--host-cc={host.tool('gcc')}",
-            "--with-git-submodules=ignore",
-        ],
-        cwd=output,
-        env=environment,
-    )
+def _ninja(recipe: Recipe, output: Path, environment: Mapping[str, str], final: Path) -> None:
+    """Builds QEMU as its source is now."""
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     host.command(
         "building QEMU",
-        [host.tool("ninja"), jobs, BINARY],
+        [host.tool("ninja"), jobs, recipe.program],
         cwd=output,
         env=environment,
     )
     host.command(
         "stripping QEMU",
-        [host.tool("strip"), "-o", str(target / BINARY), str(output / BINARY)],
+        [
+            host.tool(f"{recipe.arch.cross}strip"),
+            *("-o", str(final), str(output / recipe.program)),
+        ],
     )
+
+
+def _build(recipe: Recipe, target: Path) -> None:
+    """Builds QEMU with the patch into a directory, and without it if that is wanted."""
+    tree = _tree(recipe, target)
+    source = fetch.patched_source("qemu", recipe.release, target)
+    output = target / "output"
+    output.mkdir()
+    environment = _environment(tree, target)
+    target_name = f"{recipe.guest}-softmmu"
+    if recipe.devices:
+        devices = source / "configs/devices" / target_name / "lab.mak"
+        devices.write_text(recipe.devices, encoding="ascii")
+    finals = [target / recipe.program]
+    patched = upstream_qemu.make(source)
+    if not recipe.plain:
+        patched.apply(source)
+    host.command(
+        "configuring QEMU",
+        [
+            str(source / "configure"),
+            f"--target-list={target_name}",
+            *((f"--with-devices-{recipe.guest}=lab",) if recipe.devices else ()),
+            *CONFIGURATION,
+            *(word.replace(TREE, str(tree)) for word in recipe.more),
+            f"--cc={_compiler(recipe, tree)}",
+            # Otherwise the linker is called by that, without what --cc says.
+            "--cxx=/nonexistent",
+            f"--host-cc={host.tool('gcc')}",
+        ],
+        cwd=output,
+        env=environment,
+    )
+    if recipe.plain:
+        finals.append(target / f"{recipe.program}{WITHOUT_PATCH}")
+        _ninja(recipe, output, environment, finals[-1])
+        patched.apply(source)
+    _ninja(recipe, output, environment, finals[0])
     for path in target.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != BINARY:
+        elif path not in finals:
             path.unlink()
 
 
-def binary() -> Path:
+def binary(recipe: Recipe) -> Path:
     """Returns QEMU with the patch, and builds it first if the cache lacks it."""
-    key = f"{RECIPE} {CONFIGURATION} {PACKAGES.packages}".encode()
+    built = (recipe.guest, recipe.more, recipe.plain, recipe.devices)
+    key = f"{RECIPE} {CONFIGURATION} {built} {PACKAGES.packages}".encode()
     for path in (Path(upstream_qemu.__file__), upstream_qemu.SEMANTIC):
         key += path.read_bytes()
-    for path in sorted(libraries().glob("*.h")):
+    for path in sorted(libraries(recipe).glob("*.h")):
         key += path.read_bytes()
-    what = f"Debian {RELEASE}'s QEMU with the patch (6 minutes of processor time)"
-    return host.cached(f"qemu-{RELEASE}", key, what, _build) / BINARY
+    what = f"Debian {recipe.release}'s QEMU with the patch (6 minutes of processor time)"
+    build = functools.partial(_build, recipe)
+    return host.cached(f"qemu-{recipe.name}", key, what, build) / recipe.program
 
 
-def libraries() -> Path:
+def libraries(recipe: Recipe) -> Path:
     """Returns Xen's libraries with their patch, and headers, built first if need be."""
-    key = f"{RECIPE}".encode()
+    key = f"{RECIPE} {recipe.name}".encode()
     for path in (
         upstream.COCCI / "devicemodel.cocci",
         upstream.COCCI / "foreignmemory.cocci",
@@ -259,19 +334,20 @@ def libraries() -> Path:
         key += path.read_bytes()
 
     def make(target: Path) -> None:
-        built = upstream_check.library(RELEASE).parent
+        built = upstream_check.library(recipe.release, recipe.arch).parent
         for path in (*built.glob("*.so.*"), *built.glob("tools/include/*.h")):
             shutil.copy(path, target)
 
-    what = f"the libraries of Debian {RELEASE}'s Xen with the patch"
-    return host.cached(f"libraries-{RELEASE}", key, what, make)
+    what = f"the libraries of Debian {recipe.release}'s Xen with the patch"
+    return host.cached(f"libraries-{recipe.name}", key, what, make)
 
 
-def _put_qemu(files: cpio.Archive, place: str) -> None:
+def put_qemu(files: cpio.Archive, recipe: Recipe, place: str) -> None:
     """Adds QEMU and the libraries with the patch."""
-    files.copy(place, binary())
-    for path in libraries().glob("*.so.*"):
-        files.data(f"{LIBRARIES}/{path.name}", path.read_bytes(), 0o755)
+    files.copy(place, binary(recipe))
+    libs = library_place(fetch.tree(recipe.packages, recipe.release))
+    for path in libraries(recipe).glob("*.so.*"):
+        files.data(f"{libs}/{path.name}", path.read_bytes(), 0o755)
 
 
 def _put_stub(files: cpio.Archive, options: machine.Options) -> None:
@@ -281,14 +357,15 @@ def _put_stub(files: cpio.Archive, options: machine.Options) -> None:
     """
     trees = versions.trees(options)
     more = cpio.Archive()
-    _put_qemu(more, "usr/bin/asking-qemu")
-    built_for = fetch.tree(PACKAGES, RELEASE)
+    put_qemu(more, QEMU_7, "usr/bin/asking-qemu")
+    built_for = fetch.tree(QEMU_7.packages, QEMU_7.release)
+    libs = library_place(built_for)
     for name in STUB_LIBRARIES:
         library = next(built_for.glob(f"**/{name}"))
-        more.data(f"{LIBRARIES}/{name}", library.read_bytes(), 0o755)
+        more.data(f"{libs}/{name}", library.read_bytes(), 0o755)
     tools = fetch.tree(toolstack.PACKAGES, versions.xen_release(options.xen))
-    vchan = fetch.only(tools, f"{LIBRARIES}/libxenvchan.so.*.*.0")
-    more.data(f"{LIBRARIES}/{vchan.stem}", vchan.read_bytes(), 0o755)
+    vchan = fetch.only(tools, f"{libs}/libxenvchan.so.*.*.0")
+    more.data(f"{libs}/{vchan.stem}", vchan.read_bytes(), 0o755)
     version = fetch.kernel_version(trees.linux)
     for module in kmod.installed(trees.linux / "lib/modules" / version, STUB_MODULES):
         more.data(f"usr/lib/stub/{module.name}.ko", module.content)
@@ -320,10 +397,10 @@ def _check(options: machine.Options, part: str) -> None:
             Status.USAGE, f"the part {part} takes --xen {STUB_XEN} and --driver ours"
         )
     release = versions.xen_release(options.xen) or host.suite()
-    if part != STUBDOM and release != RELEASE:
+    if part != STUBDOM and release != QEMU_7.release:
         raise Failure(
             Status.USAGE,
-            f"QEMU is built from Debian {RELEASE}'s source alone: choose --xen 4.17",
+            f"QEMU is built from Debian {QEMU_7.release}'s source alone: choose --xen 4.17",
         )
 
 
@@ -333,7 +410,7 @@ def _put(options: machine.Options, part: str, files: cpio.Archive) -> None:
     if part == STUBDOM:
         _put_stub(files, options)
         return
-    _put_qemu(files, PLACE)
+    put_qemu(files, QEMU_7, PLACE)
     upstream_check.put_strace(files)
     for name, command in STARTED.items():
         files.data(f"{toolstack.DIRECTORY}/{name}", toolstack.starter(command), 0o755)

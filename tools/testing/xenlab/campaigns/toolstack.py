@@ -242,12 +242,17 @@ def _initrd(archive: cpio.Archive) -> bytes:
     return gzip.compress(file.getvalue(), compresslevel=6, mtime=0)
 
 
-def _guest(trees: fetch.Trees, image: images.Image, programs: Sequence[Path]) -> bytes:
+def plain_guest(
+    trees: fetch.Trees,
+    image: images.Image,
+    programs: Sequence[Path] = (),
+    modules: Sequence[kmod.Module] = (),
+) -> bytes:
     """Returns the file system of a guest that knows nothing of Xen."""
-    archive = images.root(trees, (), image.version, GUEST_INIT, libraries=())
+    archive = images.root(trees, modules, image.version, GUEST_INIT, libraries=())
     for program in programs:
         archive.copy(f"usr/bin/{program.name}", program)
-    return _initrd(archive)
+    return _initrd(images.overlay(replace(image, modules=modules), (), archive))
 
 
 def _add_kmod(archive: cpio.Archive, tools: Path) -> None:
@@ -281,6 +286,18 @@ def _domu(
     return _initrd(images.overlay(replace(image, modules=stock), modules, archive))
 
 
+def installed(tools: Path) -> cpio.Archive:
+    """Returns the toolstack as it is when it has been installed."""
+    files = cpio.Archive()
+    add_tree(files, tools)
+    files.data("etc/passwd", (images.PASSWD + QEMU_USER).encode())
+    files.data("etc/group", (images.GROUP + QEMU_GROUP).encode())
+    files.symlink("var/run", "/run")
+    for name in DIRECTORIES:
+        files.directory(name)
+    return files
+
+
 def _load(
     trees: fetch.Trees,
     tools: Path,
@@ -289,18 +306,12 @@ def _load(
 ) -> machine.Load:
     """Returns what dom0 gets: the toolstack, the guests and the checks."""
     selftests = build.selftests(trees)
-    files = cpio.Archive()
-    add_tree(files, tools)
-    files.data("etc/passwd", (images.PASSWD + QEMU_USER).encode())
-    files.data("etc/group", (images.GROUP + QEMU_GROUP).encode())
-    files.symlink("var/run", "/run")
-    for name in DIRECTORIES:
-        files.directory(name)
+    files = installed(tools)
     inside = [selftests / name for name in ("doorbell", "emulator", "hold-domain", "reach")]
     xenstore = tools / "usr/bin/xenstore-read"
     hvm = [selftests / "dma-ports"]
-    files.data(f"{DIRECTORY}/plain.cpio.gz", _guest(trees, image, ()))
-    files.data(f"{DIRECTORY}/hvm.cpio.gz", _guest(trees, image, hvm))
+    files.data(f"{DIRECTORY}/plain.cpio.gz", plain_guest(trees, image))
+    files.data(f"{DIRECTORY}/hvm.cpio.gz", plain_guest(trees, image, hvm))
     domu = _domu(trees, image, modules, [*inside, xenstore])
     files.data(f"{DIRECTORY}/domu.cpio.gz", domu)
     vchan = _domu(trees, image, modules, [selftests / "vchan", xenstore], tools)
@@ -419,7 +430,6 @@ def run_checks(
         raise Failure(
             Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
         )
-    chosen = [*chosen, LOGS]
     options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
     trees = versions.trees(options)
     tools = fetch.tree(PACKAGES, versions.xen_release(options.xen))
@@ -427,6 +437,17 @@ def run_checks(
     modules = build.modules(trees).modules() if options.driver == "ours" else []
     load = _load(trees, tools, image, modules)
     add(load.files)
+    return run_loaded(options, [*chosen, LOGS], trees, image, load)
+
+
+def run_loaded(
+    options: machine.Options,
+    chosen: Sequence[Check],
+    trees: fetch.Trees,
+    image: images.Image,
+    load: machine.Load,
+) -> tuple[ktap.Counts, list[Failure]]:
+    """Runs checks in one boot, with all files that they take."""
     expected = suite.expected_skips(options, trees)
     total, verdict, _ = suite.repeat(
         lambda: _once(options, chosen, image, load, expected)

@@ -22,7 +22,7 @@ from lab import (
     programs,
     versions,
 )
-from lab.arch import AMD64
+from lab.arch import AMD64, Architecture
 from lab.failure import Failure
 
 SCRATCH = host.BUILD / "upstream"
@@ -95,14 +95,16 @@ def kernel_modules(trees: fetch.Trees) -> build.Built:
     return build.Built(output)
 
 
-def _build_library(source: Path, output: Path, directory: str, sysroot: Path) -> None:
+def _build_library(
+    arch: Architecture, source: Path, output: Path, directory: str, sysroot: Path
+) -> None:
     """Builds a library, as it is in another directory where it was changed."""
     library, files, needs = LIBRARIES[directory]
     name = Path(directory).name
     host.command(
         f"building libxen{name} with the patch",
         [
-            *(host.tool(f"{AMD64.cross}gcc"), "-shared", "-fPIC", "-O2"),
+            *(host.tool(f"{arch.cross}gcc"), "-shared", "-fPIC", "-O2"),
             *("-Wall", "-Werror", "-D_GNU_SOURCE", "-D__XEN_TOOLS__"),
             *(f"-I{output / part}" for part in ("include", "tools/include")),
             f"-I{source / 'tools/include'}",
@@ -114,12 +116,14 @@ def _build_library(source: Path, output: Path, directory: str, sysroot: Path) ->
     )
 
 
-def library(release: str, spare: fetch.Archive | None = None) -> Path:
+def library(release: str, arch: Architecture = AMD64) -> Path:
     """Builds a release's libraries with the patch, against its own headers.
 
     Returns libxendevicemodel, beside which the other is.
     """
-    scratch = SCRATCH / release
+    newest = versions.XENS[hypervisor.VERSION].name
+    spare = hypervisor.SPARE if release == newest else None
+    scratch = SCRATCH / f"{release}-{arch.name}"
     packed = scratch / "packed"
     shutil.rmtree(packed, ignore_errors=True)
     archive = fetch.source("xen", release, host.directory(packed), spare)
@@ -129,9 +133,9 @@ def library(release: str, spare: fetch.Archive | None = None) -> Path:
     upstream.xen(source).apply(output)
     headers = host.directory(output / "include/xen")
     (headers / "sys").symlink_to(output / "tools/include/xen-sys/Linux")
-    sysroot = fetch.tree(fetch.xen(AMD64), release)
+    sysroot = fetch.tree(fetch.xen(arch), release)
     for directory in LIBRARIES:
-        _build_library(source, output, directory, sysroot)
+        _build_library(arch, source, output, directory, sysroot)
     return output / LIBRARY
 
 
@@ -170,9 +174,11 @@ def _check_trace(section: programs.Section, driver: str) -> ktap.Counts:
     return ktap.Counts(failed=1)
 
 
-def put_strace(files: cpio.Archive) -> None:
+def put_strace(
+    files: cpio.Archive, arch: Architecture = AMD64, release: str | None = None
+) -> None:
     """Adds strace, and what it needs beside libc, in a directory of its own."""
-    strace = fetch.tree(STRACE)
+    strace = fetch.tree(replace(STRACE, architecture=arch.name), release)
     for path in (strace / "usr/bin/strace", *strace.glob("**/lib[lu]*.so.*")):
         files.copy(f"opt/strace/{path.name}", path)
 
@@ -237,7 +243,7 @@ def run(options: machine.Options) -> tuple[ktap.Counts, list[Failure]]:
     shared = library(host.suite())
     # Only built: what it does does not depend on the release.
     newest = hypervisor.VERSION
-    library(versions.XENS[newest].name, hypervisor.SPARE)
+    library(versions.XENS[newest].name)
     print(f"the libraries of Xen {newest} with the patch: build", flush=True)
     built = build.modules(trees)
     print("the kernel's own driver with the patch:", flush=True)

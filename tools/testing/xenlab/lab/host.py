@@ -27,6 +27,7 @@ OS_RELEASE = Path("/etc/os-release")
 # Tools by the package that has them, for what a message advises.
 TOOLS: Mapping[str, str] = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "aarch64-linux-gnu-strip": "binutils-aarch64-linux-gnu",
     "apt-get": "apt",
     "checkmodule": "checkpolicy",
     "checkpolicy": "checkpolicy",
@@ -34,6 +35,7 @@ TOOLS: Mapping[str, str] = {
     "dpkg-query": "dpkg",
     "dpkg-source": "dpkg-dev",
     "gcc": "gcc",
+    "gcov": "gcc",
     "git": "git",
     "gnuplot": "gnuplot-nox",
     "lintian": "lintian",

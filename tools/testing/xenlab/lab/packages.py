@@ -29,7 +29,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "arm64": (*_FETCH, *_COMPILE, *cross.PACKAGES, "qemu-system-arm", "bison", "flex"),
     "docs": (*_FETCH, "make", "python3-sphinx", "python3-sphinx-rtd-theme"),
     "patches": ("coccinelle", "git", "make", "perl"),
-    "qemu": (*_TEST, "coccinelle", "dpkg-dev", "ninja-build", "patch", "pkg-config", "python3"),
+    "qemu": (
+        *(*_TEST, "coccinelle", "dpkg-dev", "ninja-build", "patch", "pkg-config"),
+        "python3-venv",
+    ),
     "kernel": (*_FETCH, *_COMPILE, *_KERNEL),
     "bench": (*_TEST, "gnuplot-nox"),
     "selinux": (*_TEST, "checkpolicy", "semodule-utils"),

@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from campaigns import qemu, toolstack, upstream_qemu
+from campaigns import qemu, qemu_arm64, toolstack, upstream_qemu
 from lab import host, machine
 from lab.failure import Failure
 
@@ -15,7 +15,8 @@ class QemuTest(unittest.TestCase):
     """The checks of a QEMU that asks."""
 
     def test_each_check_is_a_function_of_its_script(self) -> None:
-        for check in toolstack.checks(qemu.PARTS, qemu.PARTS):
+        both = (*toolstack.checks(qemu.PARTS, qemu.PARTS), *qemu_arm64.CHECKS)
+        for check in both:
             text = check.script.read_text(encoding="utf-8")
             self.assertIn(f"\n{check.name}()\n", text)
 
@@ -39,14 +40,14 @@ class QemuTest(unittest.TestCase):
         headers = Path(self.enterContext(tempfile.TemporaryDirectory()))
         with (
             mock.patch.object(host, "cached", cached),
-            mock.patch.object(qemu, "libraries", lambda: headers),
+            mock.patch.object(qemu, "libraries", lambda recipe: headers),
         ):
-            qemu.binary()
+            qemu.binary(qemu.QEMU_7)
             with mock.patch.object(qemu, "CONFIGURATION", ("--other",)):
-                qemu.binary()
+                qemu.binary(qemu.QEMU_7)
             with mock.patch.object(upstream_qemu, "SEMANTIC", Path(__file__)):
-                qemu.binary()
+                qemu.binary(qemu.QEMU_7)
             (headers / "a.h").write_text("a", encoding="utf-8")
-            qemu.binary()
-        self.assertEqual([name for name, _ in made], ["qemu-bookworm"] * 4)
+            qemu.binary(qemu.QEMU_7)
+        self.assertEqual([name for name, _ in made], ["qemu-bookworm-amd64"] * 4)
         self.assertEqual(len({key for _, key in made}), 4)

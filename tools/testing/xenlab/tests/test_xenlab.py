@@ -170,8 +170,8 @@ runpy.run_path({xenlab.__file__!r}, run_name="__main__")
         makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
         lists = [f"check-{name}" for name in check.LISTS]
         found = []
-        for target, recipe in re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)+)", makefile, re.M):
-            words = re.findall(r"^\t@\$\(XENLAB\) ([a-z-]+)", recipe, re.M)
+        for target, recipe in re.findall(r"^([a-z0-9-]+):.*\n((?:\t.*\n)+)", makefile, re.M):
+            words = re.findall(r"^\t@\$\(XENLAB\) ([a-z0-9-]+)", recipe, re.M)
             if target not in lists and (words or "$(CHECK)" in recipe):
                 self.assertIn(target, words or ["check"])
                 found.append(target)
