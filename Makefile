@@ -18,8 +18,19 @@ MODULES := drivers/xen/xen-dm-op.ko drivers/xen/privcmd/xen-privcmd.ko \
 # Handed on to kbuild where given: make W=1 C=2 CF=... KCFLAGS=...
 export W C CF KCFLAGS
 
+# make takes a space for the end of a name, and would write to the parts of it.
+ifneq ($(words $(CURDIR)) $(words $(KDIR)) $(words $(BUILD)),1 1 1)
+$(error this clone, KDIR= and BUILD= have to be one path each, without a space: move or rename them)
+endif
 override KDIR := $(abspath $(KDIR))
 override BUILD := $(abspath $(BUILD))
+
+# By another target it would be lost, and all be run.
+ifneq ($(ONLY),)
+ifneq ($(filter-out check matrix mutants everything,$(or $(MAKECMDGOALS),modules)),)
+$(error ONLY= goes with check, matrix, mutants and everything alone: leave it out)
+endif
+endif
 
 .PHONY: modules
 modules: kdir
@@ -32,7 +43,7 @@ modules: kdir
 
 .PHONY: kdir
 kdir:
-	@test -e $(KDIR)/Makefile || { \
+	@test -e $(KDIR)/Makefile -a -e $(KDIR)/include/config/auto.conf || { \
 		echo "no kernel headers in $(KDIR): apt-get install linux-headers-$(RELEASE), or name others with KDIR=" >&2; \
 		exit 1; }
 
@@ -50,54 +61,47 @@ deb:
 	@cp -pr --parents $(PACKAGE_SOURCES) build/deb/source
 	@cd build/deb/source && dpkg-buildpackage -d -us -uc
 
-# Installs what the command after it needs, one target at a time.
-SETUP = @$(XENLAB) setup
-CHECK = @$(XENLAB) check $(if $(LANES),--lanes $(LANES))
+# Runs a command of xenlab's: it looks at its arguments, and installs the packages of these
+# groups before it begins.
+FOR = @$(XENLAB) --packages
+LANES_OPTION = $(if $(LANES),--lanes $(LANES))
+CHECK = check $(LANES_OPTION)
 
 .PHONY: demo
 demo:
-	$(SETUP) demo
-	@$(XENLAB) demo
+	$(FOR) demo demo
 
 .PHONY: check
 check:
-	$(SETUP) test arm64 docs patches
-	$(CHECK) $(ONLY)
+	$(FOR) test,arm64,docs,patches $(CHECK) $(ONLY)
 
 .PHONY: check-emulators
 check-emulators:
-	$(SETUP) test
-	$(CHECK) emulators
+	$(FOR) test $(CHECK) emulators
 
 .PHONY: check-eventfds
 check-eventfds:
-	$(SETUP) test arm64
-	$(CHECK) eventfds
+	$(FOR) test,arm64 $(CHECK) eventfds
 
 .PHONY: check-habits
 check-habits:
-	$(SETUP) test kernel
-	$(CHECK) habits
+	$(FOR) test,kernel $(CHECK) habits
 
 .PHONY: check-debug
 check-debug:
-	$(SETUP) test arm64 kernel
-	@$(XENLAB) check-debug
+	$(FOR) test,arm64,kernel check-debug
 
 .PHONY: coverage
 coverage:
-	$(SETUP) test kernel
-	@$(XENLAB) coverage --document
+	$(FOR) test,kernel coverage --document
 
 .PHONY: differential
 differential:
-	$(SETUP) test arm64
-	@$(XENLAB) differential
+	$(FOR) test,arm64 differential
 
 .PHONY: check-toolstack
 check-toolstack:
-	$(SETUP) test
-	@$(XENLAB) check-toolstack
+	$(FOR) test check-toolstack
 	@$(XENLAB) check-toolstack --xen 4.20 hvm
 	@$(XENLAB) check-toolstack --kernel 6.12 pv-stubdom
 	@$(XENLAB) check-toolstack --kernel 6.12 --xen 4.20 stubdom pv-stubdom
@@ -106,48 +110,40 @@ check-toolstack:
 
 .PHONY: check-qemu
 check-qemu:
-	$(SETUP) qemu
-	@$(XENLAB) check-qemu --driver both
+	$(FOR) qemu check-qemu --driver both
 	@$(XENLAB) check-qemu --xen 4.20 stubdom
 
 INSTALL_PATH ?= build/kselftest
 
 .PHONY: check-qemu-arm64
 check-qemu-arm64:
-	$(SETUP) qemu arm64
-	@$(XENLAB) check-qemu-arm64
+	$(FOR) qemu,arm64 check-qemu-arm64
 	@$(XENLAB) check-qemu-arm64 --driver stock
 
 .PHONY: kselftest-install
 kselftest-install:
-	$(SETUP) test
-	@$(XENLAB) kselftest-install $(if $(XEN),--xen "$(XEN)") "$(INSTALL_PATH)"
+	$(FOR) test kselftest-install $(if $(XEN),--xen "$(XEN)") "$(INSTALL_PATH)"
 
 .PHONY: matrix
 matrix:
-	$(SETUP) test arm64
-	@$(XENLAB) matrix $(if $(RECORD),--record) $(ONLY)
+	$(FOR) test,arm64 matrix $(LANES_OPTION) $(if $(filter 1,$(RECORD)),--record) $(ONLY)
 
 .PHONY: check-selinux
 check-selinux:
-	$(SETUP) selinux
-	@$(XENLAB) check-selinux
+	$(FOR) selinux check-selinux
 
 .PHONY: check-deb
 check-deb:
-	$(SETUP) deb
-	@$(XENLAB) check-deb
+	$(FOR) deb check-deb
 
 .PHONY: bench
 bench:
-	$(SETUP) bench
-	@$(XENLAB) bench
+	$(FOR) bench bench
 	@$(XENLAB) bench --eventfds
 
 .PHONY: mutants
 mutants:
-	$(SETUP) test arm64
-	@$(XENLAB) mutants
+	$(FOR) test,arm64 mutants $(ONLY)
 
 # Before anything is installed.
 .PHONY: kernel-source
@@ -156,8 +152,7 @@ kernel-source:
 
 .PHONY: overlay
 overlay: kernel-source
-	$(SETUP) patches
-	@$(XENLAB) overlay "$(KSRC)" --output "$(OUT)"
+	$(FOR) patches overlay "$(KSRC)" --output "$(OUT)"
 
 .PHONY: one-source
 one-source:
@@ -167,8 +162,7 @@ one-source:
 
 .PHONY: upstream-patch
 upstream-patch: one-source
-	$(SETUP) patches
-	@$(XENLAB) upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
+	$(FOR) patches upstream-patch $(if $(KSRC),--kernel "$(KSRC)") $(if $(XSRC),--xen "$(XSRC)") \
 		$(if $(QSRC),--qemu "$(QSRC)") --output "$(OUT)"
 
 .PHONY: linux-source
@@ -177,41 +171,35 @@ linux-source:
 
 .PHONY: series
 series: linux-source
-	$(SETUP) patches
-	@$(XENLAB) series --kernel "$(KSRC)" $(if $(XSRC),--xen "$(XSRC)") \
+	$(FOR) patches series --kernel "$(KSRC)" $(if $(XSRC),--xen "$(XSRC)") \
 		$(if $(QSRC),--qemu "$(QSRC)")
 
 .PHONY: check-series
 check-series:
-	$(SETUP) test patches kernel
-	@$(XENLAB) check-series
+	$(FOR) test,patches,kernel check-series
 
 .PHONY: check-overlay
 check-overlay:
-	$(SETUP) arm64 patches kernel lint
-	@$(XENLAB) check-overlay
+	$(FOR) arm64,patches,kernel,lint check-overlay
 	@$(XENLAB) overlay-test
 
 .PHONY: check-upstream
 check-upstream:
-	$(SETUP) test patches
-	@$(XENLAB) check-upstream
+	$(FOR) test,patches check-upstream
 
 .PHONY: everything
 everything:
-	$(SETUP) all
-	@$(XENLAB) everything $(ONLY)
+	$(FOR) all everything $(ONLY)
 
 .PHONY: lint
 lint:
-	$(SETUP) lint
-	@$(XENLAB) lint
+	$(FOR) lint lint
 
 .PHONY: docs
 docs:
-	$(SETUP) docs
-	@KERNEL_TREE="$$($(XENLAB) path source)" sphinx-build -q -W --keep-going -E -b html \
-		-d build/doctrees Documentation build/html
+	@$(XENLAB) setup docs
+	@tree="$$($(XENLAB) path source)" && KERNEL_TREE="$$tree" sphinx-build -q -W --keep-going \
+		-E -b html -d build/doctrees Documentation build/html
 
 .PHONY: clean
 clean:

@@ -25,7 +25,7 @@ from campaigns import (
     selfcheck, selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
     upstream_patch,
 )
-from lab import cross, host
+from lab import cross, host, packages
 from lab.failure import MEANING, Failure, Status
 
 DESCRIPTION = """\
@@ -49,6 +49,10 @@ class Module(Protocol):
 
     def main(self, args: argparse.Namespace) -> int:
         """Runs the command; returns the exit status."""
+
+
+# A module may have look(args), too, which refuses bad arguments before anything is done.
+LOOK = "look"
 
 
 class Command(NamedTuple):
@@ -147,6 +151,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"{EXAMPLES}\n\n{_statuses()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--packages",
+        default="",
+        metavar="GROUPS",
+        help="install first what these groups, with a comma between them, lack: see setup",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module, text in COMMANDS:
         command = commands.add_parser(
@@ -157,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-        command.set_defaults(function=module.main)
+        command.set_defaults(function=module.main, look=getattr(module, LOOK, None))
     return parser
 
 
@@ -178,6 +188,10 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         args = _parser().parse_args(arguments)
         host.suite()
+        if args.look is not None:
+            args.look(args)
+        if args.packages:
+            packages.setup(args.packages.split(","))
         cross.use()
         function: Callable[[argparse.Namespace], int] = args.function
         return int(function(args))

@@ -216,6 +216,18 @@ def each_arch(args: argparse.Namespace) -> list[machine.Options]:
     ]
 
 
+def look(machines: Sequence[machine.Options]) -> None:
+    """Refuses machines that there cannot be."""
+    for each in machines:
+        machine.check(each)
+
+
+def look_at_output(out: str) -> None:
+    """Refuses a patch's file that cannot be written."""
+    if out:
+        _output("--output", out)
+
+
 def write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
     """Writes a patch to where it was asked for; returns the exit status."""
     made = host.BUILD / "patches" / f"{name}.patch"

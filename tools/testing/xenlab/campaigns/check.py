@@ -342,6 +342,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    choose(args.check)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     return outcome.close(run(args.check, args.lanes or default_lanes()), [])

@@ -280,6 +280,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    suite.refuse_unknown(args.program, ("fail_nth",))
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options = machine.Options(timeout=args.timeout)

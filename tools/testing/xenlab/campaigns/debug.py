@@ -182,6 +182,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look(machines(arguments.each_arch(args)))
+    suite.refuse_unknown(args.program, ("fail_nth", "random"))
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     choice = Choice(args.seconds, args.threads, args.seed)

@@ -136,6 +136,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(accel=arch.SINGLE_THREAD)
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look(arguments.each_arch(args))
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     total = ktap.Counts()

@@ -55,10 +55,6 @@ def put(files: cpio.Archive, place: str, programs: Path) -> None:
 
 def install(options: machine.Options, target: Path) -> None:
     """Puts the tests for a version of Xen into a directory that is new."""
-    if target.exists():
-        raise Failure(
-            Status.USAGE, f"{target} is there already: name another with INSTALL_PATH="
-        )
     programs = build.selftests(versions.trees(options))
     # Whole or not at all.
     with tempfile.TemporaryDirectory(dir=host.directory(target.parent)) as made:
@@ -72,6 +68,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     arguments.add_xen(parser)
     parser.add_argument("directory", help="where to, which must not be there yet")
+
+
+def look(args: argparse.Namespace) -> None:
+    """Refuses a directory that cannot be made."""
+    target = host.path(args.directory)
+    if target.exists():
+        raise Failure(
+            Status.USAGE, f"{target} is there already: name another with INSTALL_PATH="
+        )
+    above = next(path for path in target.parents if path.exists())
+    try:
+        tempfile.TemporaryDirectory(dir=above).cleanup()
+    except OSError as error:
+        raise Failure(
+            Status.USAGE,
+            f"no directory can be made in {above} ({error.strerror}): name another with "
+            "INSTALL_PATH=",
+        ) from error
 
 
 def main(args: argparse.Namespace) -> int:

@@ -180,16 +180,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(args: argparse.Namespace) -> int:
-    """Runs the command; returns the exit status."""
-    options = machine.Options(timeout=args.timeout)
-    commit = ""
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments, and with what the record goes into."""
+    choose(args.row)
     if args.record:
         if args.row:
             raise Failure(Status.USAGE, "--record takes no rows: what is recorded is the whole")
-        commit = git.commit()
-        # Has it the place? Not to be found out when all has run.
+        git.commit()
         matrix_page.readme(matrix_page.README.read_text(encoding="utf-8"), [])
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = machine.Options(timeout=args.timeout)
+    commit = git.commit() if args.record else ""
     rows = choose(args.row)
     if len(rows) == 1:
         return outcome.close(*run_row(rows[0], rows[0].options(options)))

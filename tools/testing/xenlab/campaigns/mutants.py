@@ -378,12 +378,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments, and mutants without such a test."""
+    arguments.look(arguments.each_arch(args))
+    for mutant in records.choose(args.name):
+        check(mutant)
+    if args.arch != arguments.BOTH:
+        check_arch(args.arch, args.name)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     total = ktap.Counts()
     failures: list[Failure] = []
-    if args.arch != arguments.BOTH:
-        check_arch(args.arch, args.name)
     for options in arguments.each_arch(args):
         counts, more = run(options, args.name, args.whole)
         total += counts

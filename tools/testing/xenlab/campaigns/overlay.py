@@ -239,6 +239,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_output(parser)
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look_at_output(args.output)
+    edit.kernel(host.path(args.source))
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     tree = make(host.path(args.source))

@@ -110,6 +110,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("program", nargs="*", help="test programs (default: all)")
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    suite.refuse_unknown(args.program)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     return outcome.close(*run(machine.Options(timeout=args.timeout), args.program))

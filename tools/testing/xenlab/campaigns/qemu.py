@@ -451,6 +451,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    toolstack.checks(args.part, PARTS)
+    arguments.look(arguments.each_driver(args))
+    for options in arguments.each_driver(args):
+        for part in args.part:
+            _check(options, part)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     return outcome.close(*run(arguments.each_driver(args), args.part))

@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look([arguments.options(args)])
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     words: list[str] = args.command[args.command[:1] == ["--"] :]

@@ -262,6 +262,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source, too")
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    for name in (args.xen, args.qemu):
+        if name is not None and not host.path(name).is_dir():
+            raise Failure(Status.USAGE, f"{name} is no directory: name an unpacked source")
+    edit.kernel(host.path(args.kernel))
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     given = [None if name is None else host.path(name) for name in (args.xen, args.qemu)]

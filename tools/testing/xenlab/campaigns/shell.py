@@ -14,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_files(parser)
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look([arguments.options(args)])
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options = arguments.options(args)

@@ -77,6 +77,17 @@ def choose(directory: Path, wanted: Sequence[str]) -> list[str]:
     return list(wanted) or there
 
 
+def refuse_unknown(wanted: Sequence[str], others: Sequence[str] = ()) -> None:
+    """Refuses a name of a test program that there is not, without building them."""
+    there = sorted(path.stem for path in build.SELFTESTS.glob("*_test.c"))
+    for name in wanted:
+        if name not in (*there, *others):
+            raise Failure(
+                Status.USAGE,
+                f"there is no test program {name}; there are: {' '.join((*there, *others))}",
+            )
+
+
 def tests(source: str) -> set[str]:
     """Returns the tests in a program's source, as its results name them."""
     variants: dict[str, list[str]] = {}
@@ -321,6 +332,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lives of one that lifetime_test makes (200)",
     )
     parser.add_argument("program", nargs="*", help="test programs (default: all)")
+
+
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look(arguments.each_driver(args))
+    refuse_unknown(args.program)
 
 
 def main(args: argparse.Namespace) -> int:

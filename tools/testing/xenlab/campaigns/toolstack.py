@@ -473,6 +473,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    arguments.look([arguments.options(args)])
+    checks(args.part)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     return outcome.close(*run(arguments.options(args), args.part))

@@ -5,6 +5,7 @@ import argparse
 
 from campaigns import arguments, upstream, upstream_qemu
 from lab import edit, host
+from lab.failure import Failure, Status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--xen", metavar="DIRECTORY", help="a Xen source")
     group.add_argument("--qemu", metavar="DIRECTORY", help="a QEMU source")
     arguments.add_output(parser)
+
+
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is no source, and a file that cannot be written."""
+    arguments.look_at_output(args.output)
+    if args.kernel is not None:
+        edit.kernel(host.path(args.kernel))
+    for name in (args.xen, args.qemu):
+        if name is not None and not host.path(name).is_dir():
+            raise Failure(Status.USAGE, f"{name} is no directory: name an unpacked source")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -146,23 +146,23 @@ def _cpu(options: Options) -> str:
     arch = options.arch
     if not options.cpu:
         return arch.pages[options.pages] if options.pages else arch.cpus[options.accel]
-    if options.cpu not in arch.guarded_cpus:
+    return arch.guarded_cpus[options.cpu]
+
+
+def check(options: Options) -> None:
+    """Refuses a machine that there cannot be."""
+    arch = options.arch
+    if options.cpu and options.cpu not in arch.guarded_cpus:
         raise Failure(
             Status.USAGE,
             f"--cpu {options.cpu} does not go with --arch {arch.name}: "
             f"choose {' or '.join(arch.guarded_cpus)}",
         )
-    if not options.auto_translated:
+    if options.cpu and not options.auto_translated:
         raise Failure(
             Status.USAGE,
             f"--cpu {options.cpu} ends a PV dom0 early: add --pvh",
         )
-    return arch.guarded_cpus[options.cpu]
-
-
-def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[str]:
-    """Returns the QEMU command line, but for its serial port and its channels."""
-    arch = options.arch
     if options.accel not in arch.cpus:
         raise Failure(
             Status.USAGE,
@@ -181,6 +181,12 @@ def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[st
             f"--pvh does not go with --arch {arch.name}, where there is one kind of dom0: "
             "leave it out",
         )
+
+
+def qemu_command(options: Options, image: images.Image, initrd: Path) -> list[str]:
+    """Returns the QEMU command line, but for its serial port and its channels."""
+    check(options)
+    arch = options.arch
     kernel_options = f"{DOM0_OPTIONS} {arch.kernel_options} {options.append}".strip()
     processors = 1 if options.counted else 2
     memory = f"dom0_mem={options.memory}M,max:{options.memory}M"

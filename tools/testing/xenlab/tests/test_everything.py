@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tests of everything."""
 
+import argparse
 import contextlib
 import io
 import re
@@ -94,7 +95,7 @@ class EverythingTest(unittest.TestCase):
     def test_what_has_no_commit_is_refused(self) -> None:
         before = self.file.read_text(encoding="utf-8")
         with self.assertRaisesRegex(Failure, "there is no target four; there are: one two"):
-            self.run_targets("four")
+            everything.look(argparse.Namespace(target=["four"]))
         (self.top / "a").write_text("more", encoding="utf-8")
         with self.assertRaisesRegex(Failure, "commit what has changed"):
             self.run_targets("one")

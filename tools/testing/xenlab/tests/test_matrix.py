@@ -99,7 +99,7 @@ class MatrixTest(unittest.TestCase):
                 matrix.main(self.parsed(words))
                 self.assertEqual(record.called, recorded)
         with self.assertRaisesRegex(Failure, "--record takes no rows"):
-            matrix.main(self.parsed(("--record", "amd64-6.1-4.17")))
+            matrix.look(self.parsed(("--record", "amd64-6.1-4.17")))
 
     def parsed(self, words: Sequence[str]) -> argparse.Namespace:
         parser = argparse.ArgumentParser()

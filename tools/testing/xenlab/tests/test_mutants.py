@@ -50,7 +50,10 @@ class MutantsTest(unittest.TestCase):
             mock.patch.object(mutants, "run", return_value=(ktap.Counts(passed=1), [])) as run,
             contextlib.redirect_stdout(io.StringIO()),
         ):
-            mutants.main(parser.parse_args(words))
+            args = parser.parse_args(words)
+            with mock.patch.object(mutants, "check"):
+                mutants.look(args)
+            mutants.main(args)
         return [call.args[0].arch.name for call in run.call_args_list]
 
     def test_commands(self) -> None:

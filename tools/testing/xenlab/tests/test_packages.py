@@ -73,10 +73,10 @@ Size: 2757868
 
     def test_each_target_names_groups(self) -> None:
         makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
-        named = re.findall(r"^\t\$\(SETUP\)(.*)$", makefile, re.M)
+        named = re.findall(r"^\t\$\(FOR\) (\S+)", makefile, re.M)
         self.assertGreater(len(named), 10)
         for groups in named:
-            packages.wanted(groups.split())
+            packages.wanted(groups.split(","))
 
     def test_missing(self) -> None:
         status = "ii  gcc\nrc  make\nun  sparse\nii  libelf1:amd64\n"

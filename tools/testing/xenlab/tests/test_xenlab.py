@@ -16,7 +16,7 @@ from unittest import mock
 
 import xenlab
 from campaigns import arguments, check, suite
-from lab import arch, build, host, ktap, programs
+from lab import arch, build, host, ktap, packages, programs
 from lab.failure import Failure, Status
 
 
@@ -171,7 +171,7 @@ runpy.run_path({xenlab.__file__!r}, run_name="__main__")
         lists = [f"check-{name}" for name in check.LISTS]
         found = []
         for target, recipe in re.findall(r"^([a-z0-9-]+):.*\n((?:\t.*\n)+)", makefile, re.M):
-            words = re.findall(r"^\t@\$\(XENLAB\) ([a-z0-9-]+)", recipe, re.M)
+            words = re.findall(r"^\t(?:@\$\(XENLAB\)|\$\(FOR\) \S+) (?!setup)([a-z0-9-]+)", recipe, re.M)
             if target not in lists and (words or "$(CHECK)" in recipe):
                 self.assertIn(target, words or ["check"])
                 found.append(target)
@@ -182,7 +182,7 @@ runpy.run_path({xenlab.__file__!r}, run_name="__main__")
 
     def test_the_checks_that_the_manual_shows_are_run_by_a_target(self) -> None:
         makefile = (host.REPO / "Makefile").read_text(encoding="utf-8")
-        run = set(re.findall(r"^\t@\$\(XENLAB\) (check-.*)$", makefile, re.M))
+        run = set(re.findall(r"^\t(?:@\$\(XENLAB\)|\$\(FOR\) \S+) (check-.*)$", makefile, re.M))
         run |= {" ".join(each.words) for checks in check.LISTS.values() for each in checks}
         manual = [host.REPO / "README.md", *(host.REPO / "Documentation").glob("**/*.rst")]
         shown = {
@@ -211,14 +211,53 @@ runpy.run_path({xenlab.__file__!r}, run_name="__main__")
             args = xenlab._parser().parse_args(words)
             self.assertEqual(arguments.options(args).accel, accel, words)
 
+    def test_what_is_wrong_is_found_before_packages_are_installed(self) -> None:
+        for words in (
+            ("check", "nonsense"),
+            ("matrix", "nonsense"),
+            ("mutants", "nonsense"),
+            ("mutants", "--pvh", "--arch", "arm64"),
+            ("test", "nonsense_test"),
+            ("test", "--cpu", "smap"),
+            ("coverage", "nonsense"),
+            ("check-debug", "nonsense"),
+            ("overlay-test", "nonsense"),
+            ("check-toolstack", "nonsense"),
+            ("check-qemu", "nonsense"),
+            ("everything", "nonsense"),
+            ("overlay", "/etc"),
+            ("upstream-patch", "--kernel", "/etc"),
+            ("upstream-patch", "--qemu", "/nonexistent"),
+            ("series", "--kernel", "/etc"),
+            ("kselftest-install", "/etc"),
+            ("kselftest-install", "/proc/x/y"),
+        ):
+            with (
+                self.subTest(words=words),
+                mock.patch.object(packages, "setup") as installed,
+            ):
+                status, shown = self.main("--packages", "demo", *words)
+                self.assertEqual(status, Status.USAGE, shown)
+                self.assertEqual(len(shown.splitlines()), 1, shown)
+                installed.assert_not_called()
+
+    def test_packages_come_before_the_command(self) -> None:
+        with (
+            mock.patch.object(packages, "setup", side_effect=InterruptedError("no")) as installed,
+            mock.patch.object(suite, "run") as run,
+        ):
+            self.main("--packages", "test,arm64", "test", "restrict_test")
+        installed.assert_called_once_with(["test", "arm64"])
+        run.assert_not_called()
+
     def test_each_driver_has_a_machine_of_its_own(self) -> None:
         with (
             mock.patch.object(suite, "run", return_value=(ktap.Counts(1), [])) as run,
             contextlib.redirect_stdout(io.StringIO()),
         ):
-            self.main("test", "--driver", "both", "a_test")
+            self.main("test", "--driver", "both", "restrict_test")
         (machines, wanted, _) = run.call_args.args
-        self.assertEqual(wanted, ["a_test"])
+        self.assertEqual(wanted, ["restrict_test"])
         self.assertEqual(
             [(options.driver, options.accel) for options in machines],
             [("ours", "tcg"), ("stock", arch.SINGLE_THREAD)],
