@@ -265,6 +265,11 @@ def _check_intact(
         for (program, test), outcome in outcomes(INTACT, tests, sections).items()
         if outcome != ktap.Outcome.PASS.value
     ]
+    # What the harness says of them, with the place in the source.
+    names = {test.rpartition(".")[2] for _, test in tests}
+    for title, item in sections.items():
+        if wrong and title.startswith(section(INTACT, "")):
+            wrong += [line for line in item.lines if any(f":{name}:" in line for name in names)]
     return show("the driver as it is", wrong, f"{len(tests)} named tests pass")
 
 
