@@ -113,12 +113,12 @@ check-qemu:
 	$(FOR) qemu check-qemu --driver both
 	@$(XENLAB) check-qemu --xen 4.20 stubdom
 
-INSTALL_PATH ?= build/kselftest
-
 .PHONY: check-qemu-arm64
 check-qemu-arm64:
 	$(FOR) qemu,arm64 check-qemu-arm64
 	@$(XENLAB) check-qemu-arm64 --driver stock
+
+INSTALL_PATH ?= build/kselftest
 
 .PHONY: kselftest-install
 kselftest-install:

@@ -228,6 +228,13 @@ def look_at_output(out: str) -> None:
         _output("--output", out)
 
 
+def look_at_sources(names: Sequence[str | None]) -> None:
+    """Refuses sources that are no directories; one that was not named is None."""
+    for name in names:
+        if name is not None and not host.path(name).is_dir():
+            raise Failure(Status.USAGE, f"{name} is no directory: name an unpacked source")
+
+
 def write_patch(tree: edit.Tree, message: str, name: str, out: str) -> int:
     """Writes a patch to where it was asked for; returns the exit status."""
     made = host.BUILD / "patches" / f"{name}.patch"

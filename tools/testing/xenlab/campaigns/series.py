@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from campaigns import records, upstream, upstream_qemu
+from campaigns import arguments, records, upstream, upstream_qemu
 from lab import edit, host
 from lab.failure import Failure, Status
 
@@ -264,9 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def look(args: argparse.Namespace) -> None:
     """Refuses what is wrong with the arguments."""
-    for name in (args.xen, args.qemu):
-        if name is not None and not host.path(name).is_dir():
-            raise Failure(Status.USAGE, f"{name} is no directory: name an unpacked source")
+    arguments.look_at_sources((args.xen, args.qemu))
     edit.kernel(host.path(args.kernel))
 
 

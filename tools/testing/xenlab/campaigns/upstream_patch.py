@@ -5,7 +5,6 @@ import argparse
 
 from campaigns import arguments, upstream, upstream_qemu
 from lab import edit, host
-from lab.failure import Failure, Status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +21,7 @@ def look(args: argparse.Namespace) -> None:
     arguments.look_at_output(args.output)
     if args.kernel is not None:
         edit.kernel(host.path(args.kernel))
-    for name in (args.xen, args.qemu):
-        if name is not None and not host.path(name).is_dir():
-            raise Failure(Status.USAGE, f"{name} is no directory: name an unpacked source")
+    arguments.look_at_sources((args.xen, args.qemu))
 
 
 def main(args: argparse.Namespace) -> int:
