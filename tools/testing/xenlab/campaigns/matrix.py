@@ -140,7 +140,7 @@ def _again(results: Sequence[check.Result]) -> list[str]:
     return [
         f"{result.check.name}: once more {times} times"
         for result in results
-        if (times := result.text.count(suite.ONCE_MORE))
+        if (times := result.text.count(machine.ONCE_MORE))
     ]
 
 

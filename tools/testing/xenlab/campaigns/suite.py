@@ -28,7 +28,6 @@ from lab.failure import Failure, Status
 
 # How often tests are run at most, and what is said of each time but the first.
 TRIES = 5
-ONCE_MORE = ": once more, from the start"
 
 # Seconds, for a program that counts as much as it is told to.
 LONG_LIMIT = 3000
@@ -39,6 +38,7 @@ VARIANT = re.compile(r"^FIXTURE_VARIANT_ADD\((\w+),\s*(\w+)\)", re.M)
 # One without a fixture is of the harness's own.
 TEST = re.compile(r"^TEST(?:_F|_F_TIMEOUT)?\((?:(\w+),\s*)?(\w+)", re.M)
 
+BY_SVM = "which QEMU's emulated SVM causes now and then"
 EMULATOR_FAULT = re.compile(r"\(XEN\) d\d+v\d+ Triple fault")
 # Of a guest's own kernel.
 GUEST_FAULT = re.compile(r"BUG: ENTRY_TRAMPOLINE stack guard page was hit")
@@ -221,17 +221,14 @@ def repeat(
         guests = guests_log(verdict.log)
         said = guests.read_text(encoding="utf-8") if guests.exists() else ""
         if emulator_failed(log):
-            fault = "a triple fault"
+            fault = f"a triple fault, {BY_SVM}"
         elif emulator_failed_a_guest(said):
-            fault = "a guest's panic in its interrupt's first instruction"
+            fault = f"a guest's panic in its interrupt's first instruction, {BY_SVM}"
         else:
+            fault = verdict.emulator_fault()
+        if not fault or tries == TRIES or not total.failed:
             break
-        if tries == TRIES or not total.failed:
-            break
-        host.say(
-            f"{fault}, which QEMU's emulated SVM causes now and then "
-            f"({verdict.log}){ONCE_MORE}"
-        )
+        host.say(f"{fault} ({verdict.log}){machine.ONCE_MORE}")
     return total, verdict, tries
 
 

@@ -44,6 +44,11 @@ GRACE = 30.0
 CRASH_GRACE = 1.0
 KEPT_LOGS = 100
 
+# Linux reports it so where it set none.
+STALE_BREAKPOINT = "Oops: int3"
+# Said of each second try.
+ONCE_MORE = ": once more, from the start"
+
 # What dom0-init writes to the kernel's log.
 COMMAND_STARTS = "xenlab: the command starts"
 COMMAND_ENDED = "xenlab: the command has ended"
@@ -119,6 +124,20 @@ class Verdict:
     evidence: Sequence[str] = ()
     # The command's own status, if it came to an end.
     exit_status: int | None = None
+    # The signal that ended QEMU itself, and not by us.
+    killed_by: int = 0
+    # The command was started.
+    started: bool = False
+
+    def emulator_fault(self) -> str:
+        """Returns what QEMU did that no machine does, if it did something.
+
+        It may die of a signal. And one of its processors may see a breakpoint that another
+        one has taken out of the kernel's code.
+        """
+        if self.killed_by:
+            return f"QEMU was ended by {signal.Signals(self.killed_by).name}"
+        return "a breakpoint that is gone" if STALE_BREAKPOINT in self.message else ""
 
     def failure(self) -> Failure:
         """Returns the exception that reports it."""
@@ -241,6 +260,8 @@ class Run:
         self.sink = sink
         self.deadline = deadline
         self.timed_out = False
+        # By this process.
+        self.ended = False
         self.reported = ""
         self._selector = selectors.DefaultSelector()
 
@@ -275,6 +296,7 @@ class Run:
             wait = limit - time.monotonic()
             if wait <= 0 and child.poll() is None:
                 self.timed_out = not crashed
+                self.ended = True
                 child.kill()
                 limit = float("inf")
             for key, _ in self._selector.select(max(0.0, min(wait, 1.0))):
@@ -298,7 +320,9 @@ def judge(run: Run, log: Path, timeout: float, qemu_status: int) -> Verdict:
     exit_status = int(exit_text) if exit_text is not None else None
 
     def verdict(status: Status, message: str, evidence: Sequence[str]) -> Verdict:
-        return Verdict(status, message, log, evidence, exit_status)
+        killed = -qemu_status if qemu_status < 0 and not run.ended else 0
+        started = run.report("start") is not None
+        return Verdict(status, message, log, evidence, exit_status, killed, started)
 
     if console.xen_crash is not None:
         line = console.lines[console.xen_crash]
@@ -355,7 +379,26 @@ def boot(
     sink: Sink,
     purpose: str = "run",
 ) -> Verdict:
-    """Boots a machine, runs a shell command in dom0 and says how it ended."""
+    """Boots a machine, runs a shell command in dom0 and says how it ended.
+
+    Once more, if the emulator failed before the command was started.
+    """
+    verdict = _boot(options, image, load, command, sink, purpose)
+    fault = verdict.emulator_fault()
+    if not fault or verdict.started:
+        return verdict
+    host.say(f"{fault} while dom0 booted ({verdict.log}){ONCE_MORE}")
+    return _boot(options, image, load, command, sink, purpose)
+
+
+def _boot(
+    options: Options,
+    image: images.Image,
+    load: Load,
+    command: str,
+    sink: Sink,
+    purpose: str,
+) -> Verdict:
     load.files.data("etc/xenlab/config", config(options, "command"))
     load.files.data("etc/xenlab/command", command.encode() + b"\n")
     log = _log_path(options, purpose)

@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from lab import console, machine
+from lab import console, host, machine
 from lab.failure import Status
 
 
@@ -16,7 +16,12 @@ class MachineTest(unittest.TestCase):
     """Which of several failures is told."""
 
     def judge(
-        self, log: bytes, reported: bytes, timed_out: bool = False
+        self,
+        log: bytes,
+        reported: bytes,
+        timed_out: bool = False,
+        qemu_status: int = 0,
+        ended: bool = False,
     ) -> machine.Verdict:
         """Returns the verdict on a console log and a report."""
         output = console.Console(io.StringIO())
@@ -24,7 +29,8 @@ class MachineTest(unittest.TestCase):
         output.feed(log)
         run.status(reported)
         run.timed_out = timed_out
-        return machine.judge(run, Path("a.log"), 10.0, 0)
+        run.ended = ended
+        return machine.judge(run, Path("a.log"), 10.0, qemu_status)
 
     def test_verdicts(self) -> None:
         splat = b"[    1.0] WARNING: CPU: 0\n"
@@ -62,3 +68,39 @@ class MachineTest(unittest.TestCase):
 
     def test_half_a_report_does_not_count(self) -> None:
         self.assertEqual(self.judge(b"", b"start\nexit 1").status, Status.SILENT)
+
+    def test_what_the_emulator_did(self) -> None:
+        stale = b"[    1.0] Oops: int3: 0000 [#1]\n"
+        for log, status, ended, fault in (
+            (b"", -11, False, "QEMU was ended by SIGSEGV"),
+            # By us, as it takes too long.
+            (b"", -9, True, ""),
+            (b"", 1, False, ""),
+            (b"", 0, False, ""),
+            (stale, 0, False, "a breakpoint that is gone"),
+            (b"[    1.0] Oops: 0000 [#1]\n", 0, False, ""),
+        ):
+            verdict = self.judge(log, b"", qemu_status=status, ended=ended)
+            self.assertEqual(verdict.emulator_fault(), fault)
+
+    def test_a_boot_is_tried_once_more_where_the_emulator_failed(self) -> None:
+        died = self.judge(b"", b"", qemu_status=-11)
+        too_late = self.judge(b"", b"start\n", qemu_status=-11)
+        silent = self.judge(b"", b"")
+        good = self.judge(b"", b"start\nexit 0\n")
+        for verdicts, boots in (
+            ([died, good], 2),
+            ([died, died, good], 2),
+            ([too_late, good], 1),
+            ([silent, good], 1),
+            ([good], 1),
+        ):
+            with (
+                mock.patch.object(machine, "_boot", side_effect=verdicts) as boot,
+                mock.patch.object(host, "say"),
+            ):
+                verdict = machine.boot(
+                    machine.Options(), mock.Mock(), mock.Mock(), "", lambda data: None
+                )
+            self.assertEqual(boot.call_count, boots)
+            self.assertIs(verdict, verdicts[boots - 1])

@@ -67,7 +67,7 @@ class MatrixTest(unittest.TestCase):
             self.assertEqual([item.name for item in checks], [str(row) for row in rows])
             for item in checks:
                 self.assertEqual(item.words, ("matrix", "--timeout", "90", item.name))
-            texts = ("all is well", f"a triple fault{suite.ONCE_MORE}")
+            texts = ("all is well", f"a triple fault{machine.ONCE_MORE}")
             return [
                 check.Result(item, ktap.Counts(passed=5, failed=number), 1.0, texts[number])
                 for number, item in enumerate(checks)

@@ -72,6 +72,18 @@ TEST_F_TIMEOUT(plain, b, 60)
             self.assertEqual(once.call_count, runs)
             self.assertEqual(counts, outcomes[runs - 1])
 
+    def test_tests_run_once_more_where_qemu_itself_ended(self) -> None:
+        bad = ktap.Counts(failed=1)
+        with tempfile.TemporaryDirectory() as scratch:
+            log = Path(scratch) / "log"
+            log.touch()
+            for killed_by, runs in ((11, 2), (0, 1)):
+                verdict = machine.Verdict(Status.SILENT, "", log, killed_by=killed_by)
+                good = machine.Verdict(Status.GOOD, "", log)
+                once = mock.Mock(side_effect=[(bad, verdict), (ktap.Counts(passed=1), good)])
+                with mock.patch.object(host, "say"):
+                    self.assertEqual(suite.repeat(once)[2], runs)
+
     def test_what_decides_on_skips(self) -> None:
         for chosen, pvh, built, dom0, device_models in (
             (arch.AMD64, False, False, "pv", True),
