@@ -235,69 +235,30 @@ TEST_F(domain, ends_its_files_when_nobody_saw_it_die)
 	EXPECT_EQ(-EEXIST, domain_create_as(variant->type, 5, self->dom));
 }
 
-/* Also when it was looked at for some time, and after another one's death. */
-TEST_F(domain, ends_its_files_when_nobody_saw_it_die_later)
-{
-	int other = create(variant->type, 3);
-	int fd = open_restricted(other);
-
-	ASSERT_LE(0, fd);
-	sleep(3);
-	ASSERT_EQ(0, domain_destroy_by_multicall(other));
-	EXPECT_TRUE(SOON(events_of(fd) == POLLHUP));
-	expect_live(_metadata, self->fd, self->dom, self->answer);
-	ASSERT_EQ(0, domain_destroy_by_multicall(self->dom));
-	EXPECT_TRUE(SOON(events_of(self->fd) == POLLHUP));
-	close(fd);
-
-	/* And after there was none to look at. */
-	usleep(1500000);
-	other = create(variant->type, 3);
-	fd = open_restricted(other);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, domain_destroy_by_multicall(other));
-	EXPECT_TRUE(SOON(events_of(fd) == POLLHUP));
-	close(fd);
-}
-
 /* The kernel asks each second: twice in so many tenths of one. */
 #define TWO_QUESTIONS	25
 
-/* A domain that does not run, or does otherwise, is not a dead one. */
-#define EXPECT_TO_LIVE_ON() do {						\
-	for (int _i = 0; _i < TWO_QUESTIONS; _i++) {				\
-		ASSERT_EQ(0, events_of(self->fd));				\
-		usleep(100000);							\
-	}									\
-	expect_live(_metadata, self->fd, self->dom, self->answer);		\
-	ASSERT_EQ(0, domain_destroy(self->dom));				\
-	expect_dead(_metadata, self->fd, self->dom);				\
-} while (0)
+/* What a domain may go through and is not dead.  Each answers with 0 or a negative errno. */
 
-TEST_F(domain, lives_on_as_time_passes)
+static int has_vcpus(int dom)
 {
-	EXPECT_TO_LIVE_ON();
+	return add_vcpus(dom, 3);
 }
 
-TEST_F(domain, lives_on_with_vcpus)
-{
-	ASSERT_EQ(0, add_vcpus(self->dom, 3));
-	EXPECT_TO_LIVE_ON();
-}
-
-TEST_F(domain, lives_on_when_it_is_paused_and_resumed)
+static int is_paused_and_resumed(int dom)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	int ret = 0;
 
 	/* It is created paused, and without vCPUs nothing runs. */
-	ASSERT_EQ(0, xc_domain_unpause(xch, self->dom));
-	ASSERT_EQ(0, xc_domain_pause(xch, self->dom));
+	if (xc_domain_unpause(xch, dom) || xc_domain_pause(xch, dom))
+		ret = -errno;
 	xc_interface_close(xch);
-	EXPECT_TO_LIVE_ON();
+	return ret;
 }
 
-/* With vCPUs, which stop.  Answers with 0 or a negative errno. */
-static int shut_down(domid_t dom, int reason)
+/* With vCPUs, which stop. */
+static int shut_down(int dom, int reason)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	int ret = add_vcpus(dom, 3);
@@ -308,41 +269,142 @@ static int shut_down(domid_t dom, int reason)
 	return ret;
 }
 
-TEST_F(domain, lives_on_when_it_is_shut_down)
+static int is_shut_down(int dom)
 {
-	ASSERT_EQ(0, shut_down(self->dom, SHUTDOWN_poweroff));
-	EXPECT_TO_LIVE_ON();
+	return shut_down(dom, SHUTDOWN_poweroff);
 }
 
-TEST_F(domain, lives_on_when_it_crashed)
+static int crashed(int dom)
 {
-	ASSERT_EQ(0, shut_down(self->dom, SHUTDOWN_crash));
-	EXPECT_TO_LIVE_ON();
-}
-
-/* As a guest does it that starts another kernel: all its event channels are closed. */
-TEST_F(domain, lives_on_when_its_event_channels_are_reset)
-{
-	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-
-	ASSERT_EQ(0, xc_evtchn_reset(xch, self->dom));
-	usleep(1500000);
-	ASSERT_EQ(0, xc_evtchn_reset(xch, self->dom));
-	xc_interface_close(xch);
-	EXPECT_TO_LIVE_ON();
+	return shut_down(dom, SHUTDOWN_crash);
 }
 
 /* It may fail, and then Xen has the domain crash; it is the same domain still. */
-TEST_F(domain, lives_on_after_a_soft_reset)
+static int is_softly_reset(int dom)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-	int ret;
+	int ret = shut_down(dom, SHUTDOWN_soft_reset);
 
-	ASSERT_EQ(0, shut_down(self->dom, SHUTDOWN_soft_reset));
-	ret = xc_domain_soft_reset(xch, self->dom);
-	TH_LOG("Xen says %d", ret ? -errno : 0);
+	if (!ret)
+		(void)xc_domain_soft_reset(xch, dom);
 	xc_interface_close(xch);
-	EXPECT_TO_LIVE_ON();
+	return ret;
+}
+
+/* As a guest does it that starts another kernel: all its event channels are closed. */
+static int event_channels_are_reset(int dom)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	int ret = xc_evtchn_reset(xch, dom) ? -errno : 0;
+
+	xc_interface_close(xch);
+	return ret;
+}
+
+static const struct life {
+	const char *name;
+	int (*lead)(int dom);
+} lives[] = {
+	{ "has vCPUs", has_vcpus },
+	{ "is paused and resumed", is_paused_and_resumed },
+	{ "is shut down", is_shut_down },
+	{ "crashed", crashed },
+	{ "is softly reset", is_softly_reset },
+	{ "has its event channels reset", event_channels_are_reset },
+};
+
+/* A domain that does not run, or does otherwise, is not a dead one; nor is one that waits. */
+TEST_F(domain, lives_on_whatever_becomes_of_it)
+{
+	const size_t nr = ARRAY_SIZE(lives);
+	int doms[ARRAY_SIZE(lives) + 1], fds[ARRAY_SIZE(lives) + 1];
+
+	for (size_t i = 0; i < nr; i++) {
+		doms[i] = create(variant->type, 3);
+		ASSERT_LT(0, doms[i]);
+		fds[i] = open_restricted(doms[i]);
+		ASSERT_LE(0, fds[i]);
+		ASSERT_EQ(0, lives[i].lead(doms[i])) {
+			TH_LOG("a domain that %s", lives[i].name);
+		}
+	}
+	doms[nr] = self->dom;
+	fds[nr] = self->fd;
+	/* The one that has lost its event channels is looked at by others, and loses those too. */
+	usleep(1500000);
+	ASSERT_EQ(0, event_channels_are_reset(doms[nr - 1]));
+	for (int i = 0; i < TWO_QUESTIONS; i++) {
+		for (size_t j = 0; j <= nr; j++) {
+			ASSERT_EQ(0, events_of(fds[j])) {
+				TH_LOG("a domain that %s", j < nr ? lives[j].name : "waits");
+			}
+		}
+		usleep(100000);
+	}
+	for (size_t i = 0; i <= nr; i++) {
+		expect_live(_metadata, fds[i], doms[i], self->answer);
+		ASSERT_EQ(0, domain_destroy(doms[i]));
+		expect_dead(_metadata, fds[i], doms[i]);
+	}
+	for (size_t i = 0; i < nr; i++)
+		close(fds[i]);
+}
+
+/* ---- Domains of all types at once ---- */
+
+static const enum domain_type types[] = { DOMAIN_HVM, DOMAIN_PVH, DOMAIN_PV };
+
+/* One of each that there can be, with a restricted file.  Returns how many. */
+static size_t create_each_type(struct __test_metadata *_metadata, int *doms, int *fds)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (!domain_can_be(types[i]))
+			continue;
+		doms[nr] = create(types[i], 3);
+		EXPECT_LT(0, doms[nr]);
+		fds[nr] = open_restricted(doms[nr]);
+		EXPECT_LE(0, fds[nr]);
+		nr++;
+	}
+	return nr;
+}
+
+/* Nobody sees it. */
+static void expect_to_die(struct __test_metadata *_metadata, const int *doms, const int *fds,
+			  size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		EXPECT_EQ(0, domain_destroy_by_multicall(doms[i]));
+	for (size_t i = 0; i < nr; i++) {
+		EXPECT_TRUE(SOON(events_of(fds[i]) == POLLHUP));
+		close(fds[i]);
+	}
+}
+
+/* After they were looked at for some time, and after others' death. */
+TEST(all_types_end_their_files_when_nobody_saw_them_die_later)
+{
+	int doms[ARRAY_SIZE(types)], fds[ARRAY_SIZE(types)];
+	int others[ARRAY_SIZE(types)], other_fds[ARRAY_SIZE(types)];
+	size_t nr;
+
+	if (on_stock_driver())
+		SKIP(return, NOT_HELD_BY_STOCK);
+	nr = create_each_type(_metadata, doms, fds);
+	ASSERT_LT(0, nr);
+	ASSERT_EQ(nr, create_each_type(_metadata, others, other_fds));
+	sleep(3);
+	expect_to_die(_metadata, others, other_fds, nr);
+	for (size_t i = 0; i < nr; i++)
+		EXPECT_EQ(0, events_of(fds[i]));
+	expect_to_die(_metadata, doms, fds, nr);
+
+	/* And after there was none to look at. */
+	usleep(1500000);
+	ASSERT_EQ(nr, create_each_type(_metadata, doms, fds));
+	expect_to_die(_metadata, doms, fds, nr);
 }
 
 /* ---- How far a toolstack came before it destroys the domain ---- */
