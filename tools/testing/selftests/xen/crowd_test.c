@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 
 #include <xenforeignmemory.h>
 
@@ -74,10 +75,13 @@ static void map_whole_guest(struct backend *backend, domid_t dom, unsigned int n
 	/* All at once: it ends when nobody has the other end any more. */
 	if (read(start, &byte, 1))
 		_exit(2);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	atomic_store(&backend->begins, true);
 	backend->ret = map_batch_v2(fd, dom, map, nr, frames, backend->errors);
 	atomic_store(&backend->ends, true);
-	_exit(0);
+	/* It keeps them until it is killed: two that unmap at once wait for each other in Xen. */
+	for (;;)
+		pause();
 }
 
 /* How many of its steps a batch has behind it. */
@@ -187,6 +191,7 @@ TEST_F(batches, for_whole_guests_let_others_through)
 
 	EXPECT_LT(0, killed_at);
 	for (unsigned int i = 1; i < PROCESSES; i++) {
+		ASSERT_EQ(0, kill(pids[i], SIGKILL));
 		ASSERT_EQ(pids[i], waitpid(pids[i], NULL, 0));
 		EXPECT_EQ(steps, steps_done(&backends[i], nr));
 		EXPECT_EQ(0, backends[i].ret);
