@@ -196,7 +196,16 @@ def boot(
     for number, item in enumerate(builds):
         for name, content in item.files:
             files.data(f"{DIRECTORY}/{number}/{name}", content, 0o755)
-    sections = programs.Sections()
+    loads = {section(item.name, "load"): number for number, item in enumerate(builds, start=1)}
+
+    def done(ended: programs.Section) -> None:
+        if ended.name in loads:
+            number = loads[ended.name]
+            name = builds[number - 1].name
+            driver = "the driver as it is" if name == INTACT else name
+            host.say(f"trying {driver} ({number} of {len(builds)})")
+
+    sections = programs.Sections(done)
     verdict = machine.boot(
         suite.poisoned(options),
         images.make(trees),
