@@ -191,7 +191,7 @@ static int check_operation(const struct dm_op_copies *copies, u64 dm_ops)
 	return privcmd_dm_op_stays(dm_ops, op) ? 0 : -EPERM;
 }
 
-static int check_nr_gfns(const struct dm_op_copies *copies)
+static int check_costly_operation(const struct dm_op_copies *copies)
 {
 	struct xen_dm_op_modified_memory_extent extent;
 	size_t size = copies->user[0].size;
@@ -202,6 +202,7 @@ static int check_nr_gfns(const struct dm_op_copies *copies)
 			struct xen_dm_op_set_mem_type set_mem_type;
 			struct xen_dm_op_map_mem_type_to_ioreq_server map_mem_type;
 			struct xen_dm_op_relocate_memory relocate_memory;
+			struct xen_dm_op_pin_memory_cacheattr pin_memory_cacheattr;
 		} u;
 	} op = {};
 	u64 nr = 0;
@@ -212,6 +213,9 @@ static int check_nr_gfns(const struct dm_op_copies *copies)
 	case XEN_DMOP_map_mem_type_to_ioreq_server:
 		/* Without flags the type is taken away, from all GFNs. */
 		return op.u.map_mem_type.flags ? 0 : -EPERM;
+	case XEN_DMOP_pin_memory_cacheattr:
+		/* All processors of the host would lose what is in their caches. */
+		return op.u.pin_memory_cacheattr.type == XEN_DMOP_MEM_CACHEATTR_WB ? 0 : -EPERM;
 	case XEN_DMOP_modified_memory:
 		if (copies->nr < 2)
 			return 0;
@@ -236,17 +240,18 @@ static int check_nr_gfns(const struct dm_op_copies *copies)
  * processor of an auto-translated caller nothing else runs meanwhile.  Nor does the
  * domain's memory bound it: the caller can move a frame to GFN 2^34.
  */
-static int check_gfns(const struct dm_op_copies *copies)
+static int check_cost(const struct dm_op_copies *copies)
 {
-	const u64 on_gfns = BIT_ULL(XEN_DMOP_modified_memory) | BIT_ULL(XEN_DMOP_set_mem_type) |
-			    BIT_ULL(XEN_DMOP_map_mem_type_to_ioreq_server) |
-			    BIT_ULL(XEN_DMOP_relocate_memory);
+	const u64 costly = BIT_ULL(XEN_DMOP_modified_memory) | BIT_ULL(XEN_DMOP_set_mem_type) |
+			   BIT_ULL(XEN_DMOP_map_mem_type_to_ioreq_server) |
+			   BIT_ULL(XEN_DMOP_relocate_memory) |
+			   BIT_ULL(XEN_DMOP_pin_memory_cacheattr);
 	u32 op;
 
-	if (!get_operation(copies, &op) || !privcmd_dm_op_stays(on_gfns, op))
+	if (!get_operation(copies, &op) || !privcmd_dm_op_stays(costly, op))
 		return 0;
 
-	return check_nr_gfns(copies);
+	return check_costly_operation(copies);
 }
 
 static long dm_op_issue(domid_t dom, unsigned int num, struct xen_dm_op_buf *xbufs)
@@ -310,7 +315,7 @@ static long dm_op_run(const struct privcmd_file *priv, const struct privcmd_dm_o
 	if (!ret && dm_ops != U64_MAX)
 		ret = check_operation(&copies, dm_ops);
 	if (!ret && privcmd_restricted(priv))
-		ret = check_gfns(&copies);
+		ret = check_cost(&copies);
 	if (ret)
 		return ret;
 
@@ -340,7 +345,7 @@ int privcmd_dm_op_check(const union privcmd_arg *arg)
  * Return: what the hypervisor answered; -E2BIG for more or larger buffers than
  * the module's parameters allow, or, on a restricted file, for more than 2^20 GFNs;
  * -EFAULT for a buffer that cannot be read and written; -EPERM if the file is
- * restricted and Xen would look at all GFNs; -ENOMEM.
+ * restricted and Xen would look at all GFNs, or empty all processors' caches; -ENOMEM.
  */
 long privcmd_dm_op(struct privcmd_file *priv, union privcmd_arg *arg)
 {

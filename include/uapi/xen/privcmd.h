@@ -151,8 +151,8 @@ struct privcmd_dm_op_buf {
  * file, an operation on more than 2^20 GFNs; EFAULT: a buffer cannot be read and
  * written; if that comes about meanwhile, the operation has been done; EPERM: LIMIT has
  * taken the operation away, or the file is restricted and Xen would look at all GFNs of
- * the domain; EINVAL: some operations are taken away, and the first buffer is too small
- * to say which this is; ENOMEM.
+ * the domain, or empty the caches of all processors; EINVAL: some operations are taken
+ * away, and the first buffer is too small to say which this is; ENOMEM.
  */
 struct privcmd_dm_op {
 	domid_t dom;
@@ -264,7 +264,7 @@ struct privcmd_ioeventfd {
  * @gsi: its global system interrupt (out).
  *
  * EPERM: the file is restricted, or the device has no such interrupt; ENOTTY: the kernel
- * cannot look up devices (Linux before 6.13); EINVAL: it has no ACPI for dom0, or no PCI
+ * cannot look up devices (such as Linux 6.1); EINVAL: it has no ACPI for dom0, or no PCI
  * backend is loaded; ENODEV: the PCI backend does not have the device.
  */
 struct privcmd_pcidev_get_gsi {

@@ -76,6 +76,20 @@ struct xen_dm_op_relocate_memory {
 };
 
 /*
+ * XEN_DMOP_pin_memory_cacheattr: how do the processors cache memory?  For x86.  Xen
+ * writes back and empties the caches of all of them, unless it is as usual (write-back).
+ */
+#define XEN_DMOP_pin_memory_cacheattr 18
+#define XEN_DMOP_MEM_CACHEATTR_WB 6
+
+struct xen_dm_op_pin_memory_cacheattr {
+	u64 start;		/* IN, first GFN */
+	u64 end;		/* IN, last GFN */
+	u32 type;		/* IN */
+	u32 pad;		/* must be 0 */
+};
+
+/*
  * XEN_DMOP_nr_vcpus: with how many vCPUs was the domain created?
  * Since Xen 4.15; EOPNOTSUPP before.
  */

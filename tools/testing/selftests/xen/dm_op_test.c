@@ -5,6 +5,7 @@
  */
 
 #include "common.h"
+#include "limits.h"
 
 #include <sys/mman.h>
 
@@ -488,6 +489,31 @@ TEST_F(dm_op, on_too_many_modified_pages_is_refused_on_a_restricted_file)
 	EXPECT_NE(-E2BIG, dm_op(self->fd, self->dom, 2, bufs));
 	bufs[1].size++;
 	EXPECT_NE(-E2BIG, dm_op(self->fd, self->dom, 1, bufs));
+}
+
+#define EMPTIES "the stock driver lets Xen empty all processors' caches"
+
+/* Xen does so for all types but the usual one, and where a range is taken back. */
+TEST_F(dm_op, that_empties_all_caches_is_refused_on_a_restricted_file)
+{
+	static const __u32 others[] = { 0, 1, 2, 4, 5, 7, WRITE_BACK + 256, UINT32_MAX };
+	struct pin_memory_op op = { .op = PIN_MEMORY_CACHEATTR };
+	struct privcmd_dm_op_buf buf = { .uptr = &op, .size = sizeof(op) };
+
+	if (on_stock_driver())
+		SKIP(return, EMPTIES);
+
+	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	ASSERT_EQ(0, restrict_to(self->fd, self->dom));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		op.type = others[i];
+		EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	}
+	op.type = WRITE_BACK;
+	EXPECT_NE(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
+	/* Without its end it is of type 0. */
+	buf.size = offsetof(struct pin_memory_op, type);
+	EXPECT_EQ(-EPERM, dm_op(self->fd, self->dom, 1, &buf));
 }
 
 TEST_HARNESS_MAIN

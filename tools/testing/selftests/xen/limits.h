@@ -24,11 +24,27 @@ static inline bool read_limit(int fd, struct privcmd_limit *left)
 	return *proc_line(path, "limit_flags");
 }
 
-/* Its number alone: Xen does none of them without the rest of its argument. */
+/* Of another type than the usual one it is never for a restricted file. */
+#define PIN_MEMORY_CACHEATTR	18
+#define WRITE_BACK		6
+
+struct pin_memory_op {
+	__u32 op, pad;
+	__u64 start, end;
+	__u32 type, more;
+};
+
+/*
+ * Its number alone: Xen does none of them without the rest of its argument.  One needs it
+ * to be let pass, and has a range whose end comes before its start.
+ */
 static inline int ask_for_operation(int fd, domid_t dom, __u32 number)
 {
-	struct privcmd_dm_op_buf buf = { .uptr = &number, .size = sizeof(number) };
+	struct pin_memory_op op = { .op = number, .start = 1, .type = WRITE_BACK };
+	struct privcmd_dm_op_buf buf = { .uptr = &op, .size = sizeof(number) };
 
+	if (number == PIN_MEMORY_CACHEATTR)
+		buf.size = sizeof(op);
 	return dm_op(fd, dom, 1, &buf);
 }
 
