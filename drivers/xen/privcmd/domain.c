@@ -10,6 +10,7 @@
 
 #include <linux/atomic.h>
 #include <linux/err.h>
+#include <linux/hashtable.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -26,6 +27,7 @@
 /**
  * struct privcmd_domain - A domain that files are bound to.
  * @list: in the list of all.
+ * @node: among all, by domid.
  * @files: those that are bound to it.
  * @users: those files, and who is asking about the domain.
  * @domid: its number.
@@ -35,6 +37,7 @@
  */
 struct privcmd_domain {
 	struct list_head list;
+	struct hlist_node node;
 	struct list_head files;
 	unsigned int users;
 	domid_t domid;
@@ -44,11 +47,12 @@ struct privcmd_domain {
 };
 
 /*
- * Protects the list, and of each domain its files, users and gone.  Not held over a
+ * Protects lists of domains, and of each domain its files, users and gone.  Not held over a
  * hypercall: one that takes long keeps nobody else from binding, asking or closing.
  */
 static DEFINE_MUTEX(domains_lock);
 static LIST_HEAD(domains);
+static DEFINE_HASHTABLE(domains_by_domid, 8);
 
 static void domain_ask_all(struct work_struct *work);
 static DECLARE_DELAYED_WORK(asking, domain_ask_all);
@@ -63,7 +67,7 @@ static struct privcmd_domain *domain_find(domid_t domid)
 {
 	struct privcmd_domain *domain;
 
-	list_for_each_entry(domain, &domains, list)
+	hash_for_each_possible(domains_by_domid, domain, node, domid)
 		if (domain->domid == domid && (domain->held || !domain->gone))
 			return domain;
 
@@ -96,8 +100,10 @@ static void domain_put(struct privcmd_domain *domain)
 
 	mutex_lock(&domains_lock);
 	last = !--domain->users;
-	if (last)
+	if (last) {
 		list_del(&domain->list);
+		hash_del(&domain->node);
+	}
 	mutex_unlock(&domains_lock);
 
 	if (last)
@@ -275,6 +281,7 @@ static struct privcmd_domain *domain_list_it(struct privcmd_domain *fresh)
 	domain = domain_find(fresh->domid);
 	if (!domain) {
 		list_add(&fresh->list, &domains);
+		hash_add(domains_by_domid, &fresh->node, fresh->domid);
 		domain = fresh;
 	}
 	domain->users++;

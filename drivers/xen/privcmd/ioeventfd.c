@@ -5,6 +5,7 @@
 
 #include <linux/err.h>
 #include <linux/eventfd.h>
+#include <linux/hashtable.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
@@ -64,8 +65,9 @@ static struct reader *find_reader(struct privcmd_file *priv, unsigned long ioreq
 static struct doorbell *find_doorbell(struct reader *reader, const struct eventfd_ctx *eventfd)
 {
 	struct doorbell *doorbell;
+	unsigned int bucket;
 
-	list_for_each_entry(doorbell, &reader->doorbells, list)
+	hash_for_each(reader->doorbells, bucket, doorbell, node)
 		if (doorbell->eventfd == eventfd)
 			return doorbell;
 
@@ -75,14 +77,7 @@ static struct doorbell *find_doorbell(struct reader *reader, const struct eventf
 /* Of two for the same write one would never ring. */
 static bool has_such_doorbell(const struct reader *reader, const struct doorbell *wanted)
 {
-	const struct doorbell *doorbell;
-
-	list_for_each_entry(doorbell, &reader->doorbells, list)
-		if (doorbell->addr == wanted->addr && doorbell->size == wanted->size &&
-		    doorbell->value == wanted->value)
-			return true;
-
-	return false;
+	return privcmd_reader_find(reader, wanted->addr, wanted->size, wanted->value);
 }
 
 static int add_doorbell(struct privcmd_file *priv, struct doorbell *doorbell,
@@ -199,7 +194,7 @@ static int ioeventfd_remove(struct privcmd_file *priv, const struct privcmd_ioev
 
 	privcmd_reader_remove(reader, doorbell);
 	priv->nr_doorbells--;
-	if (list_empty(&reader->doorbells))
+	if (hash_empty(reader->doorbells))
 		remove_reader(reader);
 	return 0;
 }
@@ -284,11 +279,13 @@ long privcmd_ioeventfd_limited(struct privcmd_file *priv, union privcmd_arg *arg
  */
 void privcmd_ioeventfds_release(struct privcmd_file *priv)
 {
-	struct doorbell *doorbell, *next_doorbell;
 	struct reader *reader, *next_reader;
+	struct hlist_node *next_doorbell;
+	struct doorbell *doorbell;
+	unsigned int bucket;
 
 	list_for_each_entry_safe(reader, next_reader, &priv->readers, list) {
-		list_for_each_entry_safe(doorbell, next_doorbell, &reader->doorbells, list)
+		hash_for_each_safe(reader->doorbells, bucket, next_doorbell, doorbell, node)
 			privcmd_reader_remove(reader, doorbell);
 		remove_reader(reader);
 	}

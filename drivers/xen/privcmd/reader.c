@@ -10,8 +10,8 @@
 #include <linux/cache.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
+#include <linux/hashtable.h>
 #include <linux/interrupt.h>
-#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -113,10 +113,32 @@ static bool doorbell_is_write(const struct ioreq *request)
 	       request->dir == IOREQ_WRITE && !request->data_is_ptr && request->count == 1;
 }
 
-static bool doorbell_rings(const struct ioreq *request, const struct doorbell *doorbell)
+static u64 doorbell_key(u64 addr, u32 value)
 {
-	return request->addr == doorbell->addr && request->size == doorbell->size &&
-	       (request->data & doorbell_mask(doorbell->size)) == doorbell->value;
+	return addr + value;
+}
+
+/**
+ * privcmd_reader_find() - Find the doorbell of a write.
+ * @reader: the reader.
+ * @addr: the guest address.
+ * @size: the write's size in bytes.
+ * @value: what doorbell_mask() leaves of what is written.
+ *
+ * How long it takes does not depend on the number of doorbells.
+ *
+ * Context: The caller holds the reader's lock, or that under which doorbells come and go.
+ * Return: the doorbell, or NULL.
+ */
+struct doorbell *privcmd_reader_find(const struct reader *reader, u64 addr, u32 size, u32 value)
+{
+	struct doorbell *doorbell;
+
+	hash_for_each_possible(reader->doorbells, doorbell, node, doorbell_key(addr, value))
+		if (doorbell->addr == addr && doorbell->size == size && doorbell->value == value)
+			return doorbell;
+
+	return NULL;
 }
 
 /*
@@ -131,20 +153,17 @@ static irqreturn_t reader_serve(int irq, void *data)
 	struct doorbell *doorbell;
 	irqreturn_t ret = IRQ_NONE;
 	unsigned long flags;
+	u32 value;
 
 	if (!doorbell_is_write(&request))
 		return IRQ_NONE;
 
+	value = request.data & doorbell_mask(request.size);
 	spin_lock_irqsave(&reader->lock, flags);
-	list_for_each_entry(doorbell, &reader->doorbells, list) {
-		if (!doorbell_rings(&request, doorbell))
-			continue;
-
-		if (slot_claim(port, &request)) {
-			eventfd_signal(doorbell->eventfd);
-			ret = IRQ_HANDLED;
-		}
-		break;
+	doorbell = privcmd_reader_find(reader, request.addr, request.size, value);
+	if (doorbell && slot_claim(port, &request)) {
+		eventfd_signal(doorbell->eventfd);
+		ret = IRQ_HANDLED;
 	}
 	spin_unlock_irqrestore(&reader->lock, flags);
 
@@ -307,7 +326,7 @@ struct reader *privcmd_reader_create(const struct privcmd_ioeventfd *req,
 	reader->server = *server;
 	reader->ioreq = req->ioreq;
 	spin_lock_init(&reader->lock);
-	INIT_LIST_HEAD(&reader->doorbells);
+	hash_init(reader->doorbells);
 
 	err = reader_bind_ports(reader, ports, req->vcpus);
 	if (err) {
@@ -328,7 +347,8 @@ void privcmd_reader_add(struct reader *reader, struct doorbell *doorbell)
 	unsigned int i;
 
 	spin_lock_irq(&reader->lock);
-	list_add_tail(&doorbell->list, &reader->doorbells);
+	hash_add(reader->doorbells, &doorbell->node,
+		 doorbell_key(doorbell->addr, doorbell->value));
 	spin_unlock_irq(&reader->lock);
 
 	/* For requests that are there already, the interrupt may have been before. */
@@ -346,7 +366,7 @@ void privcmd_reader_add(struct reader *reader, struct doorbell *doorbell)
 void privcmd_reader_remove(struct reader *reader, struct doorbell *doorbell)
 {
 	spin_lock_irq(&reader->lock);
-	list_del(&doorbell->list);
+	hash_del(&doorbell->node);
 	spin_unlock_irq(&reader->lock);
 
 	eventfd_ctx_put(doorbell->eventfd);

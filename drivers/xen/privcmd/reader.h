@@ -6,6 +6,7 @@
 #ifndef XEN_PRIVCMD_READER_H
 #define XEN_PRIVCMD_READER_H
 
+#include <linux/hashtable.h>
 #include <linux/limits.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
@@ -20,19 +21,22 @@ struct ioreq;
 
 /**
  * struct doorbell - An eventfd and the write that signals it.
- * @list: in its reader's doorbells.
+ * @node: in its reader's doorbells.
  * @eventfd: the eventfd.
  * @addr: the guest address.
  * @size: the write's size in bytes.
  * @value: the lower 16 bits of what is written, or all if it is a byte.
  */
 struct doorbell {
-	struct list_head list;
+	struct hlist_node node;
 	struct eventfd_ctx *eventfd;
 	u64 addr;
 	u32 size;
 	u32 value;
 };
+
+/* Four in each place, where a file has the most that it can. */
+#define DOORBELL_BITS 8
 
 struct reader;
 
@@ -57,7 +61,7 @@ struct reader_port {
  * @ioreq: where the caller maps its slots, by which it names the server.
  * @ioreqs: the slots.
  * @lock: protects @doorbells.
- * @doorbells: those that are served.
+ * @doorbells: those that are served, by address and value.
  * @vcpus: number of entries in @ports that are in use.
  * @ports: the event channels, by vCPU.
  */
@@ -68,7 +72,7 @@ struct reader {
 	struct privcmd_ioreqs *ioreqs;
 	/* Taken in interrupts. */
 	spinlock_t lock;
-	struct list_head doorbells;
+	DECLARE_HASHTABLE(doorbells, DOORBELL_BITS);
 	unsigned int vcpus;
 	struct reader_port ports[];
 };
@@ -83,6 +87,7 @@ struct reader *privcmd_reader_create(const struct privcmd_ioeventfd *req,
 				     const struct privcmd_ioreq_server *server,
 				     const u32 *ports);
 void privcmd_reader_destroy(struct reader *reader);
+struct doorbell *privcmd_reader_find(const struct reader *reader, u64 addr, u32 size, u32 value);
 void privcmd_reader_add(struct reader *reader, struct doorbell *doorbell);
 void privcmd_reader_remove(struct reader *reader, struct doorbell *doorbell);
 

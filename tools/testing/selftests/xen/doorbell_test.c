@@ -851,19 +851,6 @@ FIXTURE(habit)
 	int event;
 };
 
-FIXTURE_VARIANT(habit)
-{
-	enum habit habit;
-};
-
-FIXTURE_VARIANT_ADD(habit, claiming) {
-	.habit = CLAIMS_ALL,
-};
-
-FIXTURE_VARIANT_ADD(habit, answering) {
-	.habit = ANSWERS_ALL,
-};
-
 FIXTURE_SETUP(habit)
 {
 	struct machine *machine = &self->machine;
@@ -874,7 +861,6 @@ FIXTURE_SETUP(habit)
 		SKIP_FIXTURE(return, NO_DEVICE_MODELS);
 	ASSERT_EQ(0, machine_create(machine, GUEST_RINGS_AND_COUNTS));
 	memset(machine->guest.orders->start + RINGING_VCPUS, 0, VCPUS - RINGING_VCPUS);
-	machine->habit = variant->habit;
 	self->event = new_eventfd();
 }
 
@@ -883,41 +869,66 @@ FIXTURE_TEARDOWN(habit)
 	machine_destroy(&self->machine);
 }
 
+/* What became of the doorbells of a guest whose emulator has a habit. */
+struct outcome {
+	unsigned int made, signals, answers, wrong;
+	bool all;
+};
+
+static struct outcome ring_beside(struct machine *machine, enum habit habit, int event,
+				  unsigned int rounds, struct __test_metadata *_metadata)
+{
+	const double start = now();
+	struct outcome outcome = {};
+	unsigned int few;
+
+	machine->habit = habit;
+	machine->guest.orders->rounds = rounds;
+	EXPECT_EQ(0, ioeventfd(machine->server.fd, doorbell(&machine->server, event, 0)));
+	emulator_start_thread(machine);
+	EXPECT_EQ(0, guest_run(&machine->guest));
+	outcome.all = machine_finishes(machine, _metadata);
+	outcome.signals = count_of(event);
+	outcome.answers = machine->rung;
+	for (unsigned int i = 0; i < RINGING_VCPUS; i++) {
+		outcome.made += machine->guest.reports[i].rounds;
+		outcome.wrong += machine->guest.reports[i].wrong;
+	}
+	fprintf(stderr, "# doorbell_test: %s: %u doorbells in %.1f s, %u signals, %u answers%s\n",
+		habit == CLAIMS_ALL ? "claiming" : "answering", outcome.made, now() - start,
+		outcome.signals, outcome.answers, outcome.all ? "" : "; a vCPU hangs");
+	fprintf(stderr, "# doorbell_test: of as many reads %u wrong\n", outcome.wrong);
+	few = outcome.signals < outcome.answers ? outcome.signals : outcome.answers;
+	if (few < outcome.made / 100)
+		fprintf(stderr, "# doorbell_test: too few of a kind: this proved nothing\n");
+	return outcome;
+}
+
+TEST_F(habit, of_claiming_loses_nothing)
+{
+	const unsigned int rounds = wanted_count(COUNT) / RINGING_VCPUS;
+	struct outcome outcome = ring_beside(&self->machine, CLAIMS_ALL, self->event, rounds,
+					     _metadata);
+
+	EXPECT_TRUE(outcome.all);
+	EXPECT_EQ(RINGING_VCPUS * rounds, outcome.made);
+	EXPECT_EQ(outcome.made, outcome.signals + outcome.answers);
+	EXPECT_EQ(0, outcome.wrong);
+}
+
 /*
  * Who only looks may answer a request that the kernel has answered, or the next one:
  * that is counted, and it is why the manual has emulators leave doorbells alone.
  */
-TEST_F(habit, loses_nothing_if_it_claims)
+TEST_F(habit, of_answering_signals_only_what_was_written)
 {
 	const unsigned int rounds = wanted_count(COUNT) / RINGING_VCPUS;
-	struct machine *machine = &self->machine;
-	unsigned int made = 0, wrong = 0, few, signals;
-	const double start = now();
-	bool all;
+	struct outcome outcome = ring_beside(&self->machine, ANSWERS_ALL, self->event, rounds,
+					     _metadata);
 
-	machine->guest.orders->rounds = rounds;
-	ASSERT_EQ(0, ioeventfd(machine->server.fd, doorbell(&machine->server, self->event, 0)));
-	emulator_start_thread(machine);
-	ASSERT_EQ(0, guest_run(&machine->guest));
-	all = machine_finishes(machine, _metadata);
-	signals = count_of(self->event);
-	for (unsigned int i = 0; i < RINGING_VCPUS; i++) {
-		made += machine->guest.reports[i].rounds;
-		wrong += machine->guest.reports[i].wrong;
-	}
-	fprintf(stderr, "# doorbell_test: %s: %u doorbells in %.1f s, %u signals, %u answers%s\n",
-		variant->habit == CLAIMS_ALL ? "claiming" : "answering", made, now() - start,
-		signals, machine->rung, all ? "" : "; a vCPU hangs");
-	fprintf(stderr, "# doorbell_test: of as many reads %u wrong\n", wrong);
-	few = signals < machine->rung ? signals : machine->rung;
-	if (few < made / 100)
-		fprintf(stderr, "# doorbell_test: too few of a kind: this proved nothing\n");
-	if (variant->habit == ANSWERS_ALL)
-		return;
-	EXPECT_TRUE(all);
-	EXPECT_EQ(RINGING_VCPUS * rounds, made);
-	EXPECT_EQ(made, signals + machine->rung);
-	EXPECT_EQ(0, wrong);
+	EXPECT_LT(0, outcome.signals);
+	/* Each vCPU may have written once more, and wait. */
+	EXPECT_GE(outcome.made + RINGING_VCPUS, outcome.signals);
 }
 
 /* ---- samples/xen/doorbell ---- */
