@@ -46,8 +46,11 @@ static atomic_long_t nr_unpopulated;
 /* Unpopulated pages are dom0's own memory. */
 static bool take_memory __ro_after_init;
 
-/* Pages of a mapping whose unpopulated pages are noted in one array. */
-#define CHUNK_PAGES (PAGE_SIZE / sizeof(struct page *))
+/*
+ * Pages of a mapping whose unpopulated pages are noted in one array.  They have 512 frames:
+ * between two arrays other tasks can run.
+ */
+#define CHUNK_PAGES (512 / XEN_PFN_PER_PAGE)
 
 static unsigned long index_of(const struct vm_area_struct *vma, unsigned long addr)
 {

@@ -269,7 +269,8 @@ long privcmd_mmapbatch_limited(struct privcmd_file *priv, union privcmd_arg *arg
  * Return: 0, also if frames could not be mapped, which their errors tell;
  * -ENOENT if one was paged out; -EINVAL if the frames do not fill an empty
  * mapping, or a hole of a used one; -EBUSY; -EFAULT; -ENOMEM; -EINTR.  Of these
- * others nothing is mapped.
+ * others nothing is mapped; but after an -EFAULT all may be, if it was met where the
+ * last errors were written.
  */
 long privcmd_mmapbatch_v2(struct privcmd_file *priv, union privcmd_arg *arg)
 {
