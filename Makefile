@@ -32,6 +32,16 @@ $(error ONLY= goes with check, matrix, mutants and everything alone: leave it ou
 endif
 endif
 
+# Hours later nothing would be recorded.
+ifneq ($(filter-out 0 1,$(RECORD)),)
+$(error RECORD= is 1 or left out)
+endif
+ifeq ($(RECORD),1)
+ifneq ($(filter-out matrix,$(or $(MAKECMDGOALS),modules)),)
+$(error RECORD= goes with matrix alone: leave it out)
+endif
+endif
+
 .PHONY: modules
 modules: kdir
 	@mkdir -p $(BUILD)
@@ -85,7 +95,7 @@ check-eventfds:
 
 .PHONY: check-habits
 check-habits:
-	$(FOR) test,kernel $(CHECK) habits
+	$(FOR) test,arm64,kernel $(CHECK) habits
 
 .PHONY: check-debug
 check-debug:
@@ -111,7 +121,7 @@ check-toolstack:
 .PHONY: check-qemu
 check-qemu:
 	$(FOR) qemu check-qemu --driver both
-	@$(XENLAB) check-qemu --xen 4.20 stubdom
+	@$(XENLAB) check-qemu --xen 4.20 too-few stubdom
 
 .PHONY: check-qemu-arm64
 check-qemu-arm64:
@@ -138,8 +148,12 @@ check-deb:
 
 .PHONY: bench
 bench:
-	$(FOR) bench bench
+	$(FOR) bench,arm64 bench
 	@$(XENLAB) bench --eventfds
+	@$(XENLAB) bench --pvh
+	@$(XENLAB) bench --pvh --eventfds
+	@$(XENLAB) bench --arch arm64
+	@$(XENLAB) bench-scale
 
 .PHONY: mutants
 mutants:

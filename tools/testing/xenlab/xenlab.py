@@ -22,7 +22,7 @@ sys.pycache_prefix = str(Path(__file__).resolve().parents[3] / "build/pycache")
 from campaigns import (
     bench, check, coverage, deb, debug, demo, differential, everything, fetch, kselftest, lint,
     matrix, mutants, outcome, overlay, overlay_check, overlay_test, path, qemu, qemu_arm64, run,
-    selfcheck, selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
+    scale, selfcheck, selinux, series, series_check, setup, shell, suite, toolstack, upstream_check,
     upstream_patch,
 )
 from lab import cross, host, packages
@@ -76,6 +76,7 @@ COMMANDS = (
         "coverage", coverage, "tell which lines of the driver the tests reach, by gcov"
     ),
     Command("bench", bench, "count what calls cost on both drivers"),
+    Command("bench-scale", scale, "count what calls cost with many domains and doorbells"),
     Command(
         "check-selinux",
         selinux,

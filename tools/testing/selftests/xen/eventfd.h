@@ -19,7 +19,9 @@
 #include <xen/hvm/ioreq.h>
 #include <xen/memory.h>
 
+#ifndef VCPUS
 #define VCPUS		4
+#endif
 
 /* A virtio-mmio device; QueueNotify is the doorbell. */
 #define DEVICE		0xfd000000

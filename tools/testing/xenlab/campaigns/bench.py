@@ -423,7 +423,8 @@ def gnuplot(terminal: str, output: Path, *plots: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draw(terminal: str, output: Path, *plots: Sequence[str]) -> None:
+def draw(terminal: str, output: Path, *plots: Sequence[str]) -> None:
+    """Has gnuplot draw plots into a file."""
     script = PLOT.with_suffix(".gnuplot")
     script.write_text(gnuplot(terminal, output, *plots), encoding="utf-8")
     host.command("drawing the plots", [host.tool("gnuplot"), str(script)])
@@ -529,7 +530,8 @@ def _counts(options: machine.Options) -> bool:
     return options.accel != "kvm"
 
 
-def _lab(options: machine.Options) -> Lab:
+def make_lab(options: machine.Options) -> Lab:
+    """Builds what the boots of one benchmark share."""
     trees = versions.trees(options)
     return Lab(trees, build.modules(trees), build.selftests(trees), images.make(trees))
 
@@ -554,46 +556,42 @@ def _platform(options: machine.Options) -> str:
     return f"{options.arch.name}{'-pvh' * options.pvh}"
 
 
-def _document_path(options: machine.Options, suffix: str) -> Path:
+def document_path(options: machine.Options, suffix: str) -> Path:
+    """Returns where the manual has what was measured on a platform."""
     return host.directory(DOCUMENT) / f"{_platform(options)}{suffix}"
 
 
-def _write_document(
+def write_document(
     lab: Lab, options: machine.Options, what: str, lines: Sequence[str]
 ) -> None:
+    """Puts lines into the manual."""
     text = document(lines, _describe(lab, options))
-    _document_path(options, f"{what}.inc").write_text(text, encoding="utf-8")
+    document_path(options, f"{what}.inc").write_text(text, encoding="utf-8")
 
 
 def eventfds(
-    options: machine.Options, runs: int, write_document: bool, say: Callable[[str], None]
+    options: machine.Options, runs: int, documented: bool, say: Callable[[str], None]
 ) -> bool:
     """Measures what eventfds cost, beside the stock driver that has them; are goals met?"""
     options = replace(options, linux=stock.VERSION)
-    lab = _lab(options)
-    if not (lab.selftests / Path(EVENTFDS).name).exists():
-        raise Failure(
-            Status.USAGE,
-            f"--eventfds does not go with --arch {options.arch.name}, for which there is "
-            "no guest: leave one of them out",
-        )
+    lab = make_lab(options)
     records = lab.measure(options, stock.EVENTFDS, runs, EVENTFDS)
     rows = table(records["stock"], records["ours"])
     results = eventfd_goals(rows, options.pvh)
     lines = [*show(rows), "", *remarks(records, runs), "", *map(str, results)]
     for line in lines:
         say(line)
-    if write_document:
-        _write_document(lab, options, "-eventfds", lines)
+    if documented:
+        write_document(lab, options, "-eventfds", lines)
     return all(goal.met for goal in results) or not _counts(options)
 
 
 def run(
-    options: machine.Options, runs: int, write_document: bool, say: Callable[[str], None]
+    options: machine.Options, runs: int, documented: bool, say: Callable[[str], None]
 ) -> bool:
     """Measures both drivers; returns whether all goals are met."""
     host.tool("gnuplot")
-    lab = _lab(options)
+    lab = make_lab(options)
     host.directory(RESULT.parent)
     # The stock driver does not need the module, but the test module does.
     command = f"modprobe xen-dm-op && {PROGRAM}"
@@ -605,19 +603,31 @@ def run(
     lines = [*show(rows), "", *remarks(records, runs), "", *show_memory(*memory)]
     for line in lines:
         say(line)
-    if write_document:
-        _write_document(lab, options, "", [*lines, "", *map(str, results)])
-        _draw(PICTURE, _document_path(options, ".svg"), _growth_plot(rows))
+    if documented:
+        write_document(lab, options, "", [*lines, "", *map(str, results)])
+        draw(PICTURE, document_path(options, ".svg"), _growth_plot(rows))
     host.say("how many requests processes make at the same time")
     command = f"{PROGRAM} throughput"
     rates = parse_throughput(lab.boot(replace(options, driver="ours"), command))
     plots = (_growth_plot(rows), _rates_plot(rates))
-    _draw("pngcairo size 900,1200", PLOT.with_suffix(".png"), *plots)
-    _draw("dumb size 100,60 nofeed", PLOT.with_suffix(".txt"), *plots)
+    draw("pngcairo size 900,1200", PLOT.with_suffix(".png"), *plots)
+    draw("dumb size 100,60 nofeed", PLOT.with_suffix(".txt"), *plots)
     say(f"table: {RESULT}; plots: {PLOT}.png, {PLOT}.txt")
     for goal in results:
         say(str(goal))
     return all(goal.met for goal in results) or not _counts(options)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Adds what tells how often to boot."""
+    parser.add_argument(
+        "--runs",
+        type=int,
+        choices=range(1, 10),
+        default=2,
+        metavar="N",
+        help="boots of each driver, whose numbers must agree (2)",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -632,14 +642,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tcg counts instructions; kvm measures time on a real processor, which needs "
         "nested virtualisation, and fails no goal",
     )
-    parser.add_argument(
-        "--runs",
-        type=int,
-        choices=range(1, 10),
-        default=2,
-        metavar="N",
-        help="boots of each driver, whose numbers must agree (2)",
-    )
+    add_runs(parser)
     parser.add_argument(
         "--eventfds",
         action="store_true",
@@ -659,21 +662,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(args: argparse.Namespace) -> int:
-    """Runs the command; returns the exit status."""
-    options = machine.Options(
+def _options(args: argparse.Namespace) -> machine.Options:
+    return machine.Options(
         arch=arch.ALL[args.arch],
         accel=args.accel,
         timeout=args.timeout,
         xen=args.xen,
         pvh=args.pvh,
     )
+
+
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    options = _options(args)
+    arguments.look([options])
+    if args.eventfds and options.arch is not arch.AMD64:
+        raise Failure(
+            Status.USAGE,
+            f"--eventfds does not go with --arch {args.arch}, for which there is no guest: "
+            "leave one of them out",
+        )
     if args.document and not _counts(options):
         raise Failure(
             Status.USAGE,
             f"--document does not go with --accel {args.accel}: the manual's tables count "
             "instructions",
         )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = _options(args)
     measure = eventfds if args.eventfds else run
     met = measure(
         options, args.runs, args.document, lambda line: print(line, flush=True)
