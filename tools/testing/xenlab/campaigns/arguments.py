@@ -220,6 +220,14 @@ def look(machines: Sequence[machine.Options]) -> None:
     """Refuses machines that there cannot be."""
     for each in machines:
         machine.check(each)
+        versions.check_pages(each)
+
+
+def look_at_files(args: argparse.Namespace) -> None:
+    """Refuses files for dom0 that there are not."""
+    for name in args.add:
+        if not host.path(name).exists():
+            raise Failure(Status.USAGE, f"--add {name}: there is no such file")
 
 
 def look_at_output(out: str) -> None:

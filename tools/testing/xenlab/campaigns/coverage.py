@@ -111,6 +111,20 @@ def reasons(path: Path = REASONS) -> list[Reason]:
     ]
 
 
+def gone() -> list[str]:
+    """Returns what reasons are given for and the driver does not have."""
+    lines = []
+    for reason in reasons():
+        text = (host.REPO / DRIVER / reason.file).read_text(encoding="utf-8")
+        there = {line.strip() for line in text.splitlines()}
+        lines += [
+            f"{REASONS.name}: {reason.file} has no line: {line}"
+            for line in reason.lines
+            if line not in there
+        ]
+    return lines
+
+
 def report(found: Lines, sources: Mapping[str, str], why: Sequence[Reason]) -> Report:
     """Makes the table, and compares what is not reached with the list of reasons."""
     result = Report([])

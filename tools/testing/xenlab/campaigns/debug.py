@@ -185,7 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def look(args: argparse.Namespace) -> None:
     """Refuses what is wrong with the arguments."""
     arguments.look(machines(arguments.each_arch(args)))
-    suite.refuse_unknown(args.program, ("fail_nth", "random"))
+    suite.refuse_unknown(args.program, (FAIL_NTH, RANDOM))
 
 
 def main(args: argparse.Namespace) -> int:

@@ -20,7 +20,9 @@ import sys
 import time
 from typing import Callable, Sequence
 
-from campaigns import commands, matrix_page, mutants as mutants_campaign, path, records
+from campaigns import (
+    commands, coverage, matrix_page, mutants as mutants_campaign, path, records,
+)
 from lab import git, host
 from lab.failure import Failure, Status
 
@@ -465,6 +467,11 @@ def manual(_places: Places) -> list[str]:
     return named_tests() + undescribed() + rooms() + links() + matrix_page.stale()
 
 
+def reasons(_places: Places) -> list[str]:
+    """That the driver has the lines of which it is said why no test reaches them."""
+    return coverage.gone()
+
+
 def mutants(_places: Places) -> list[str]:
     """That each mutant finds the lines that it breaks, and its tests."""
     lines = []
@@ -484,7 +491,7 @@ def places_of_commands(_places: Places) -> list[str]:
 
 CHECKS: list[Callable[[Places], list[str]]] = [
     modules, python, checkpatch, uapi, kernel_doc, shell, licence, local_names, makefiles, manual,
-    places_of_commands, mutants,
+    places_of_commands, mutants, reasons,
 ]
 
 

@@ -227,4 +227,4 @@ def choose(wanted: Sequence[str]) -> list[Mutant]:
             raise Failure(
                 Status.USAGE, f"there is no mutant {name}; there are: {' '.join(there)}"
             )
-    return [there[name] for name in list(wanted) or there]
+    return [there[name] for name in dict.fromkeys(wanted or there)]

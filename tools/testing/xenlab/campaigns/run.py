@@ -15,8 +15,6 @@ def load(args: argparse.Namespace, trees: fetch.Trees) -> machine.Load:
     files = cpio.Archive()
     for name in args.add:
         path = host.path(name)
-        if not path.exists():
-            raise Failure(Status.USAGE, f"--add {name}: there is no such file")
         files.copy(f"opt/{path.name}", path)
     if args.selftests:
         directory = build.selftests(trees)
@@ -49,14 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def look(args: argparse.Namespace) -> None:
     """Refuses what is wrong with the arguments."""
     arguments.look([arguments.options(args)])
+    arguments.look_at_files(args)
+    if not _line(args).strip():
+        raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
+
+
+def _line(args: argparse.Namespace) -> str:
+    """Returns the command line for dom0's shell."""
+    words: list[str] = args.command[args.command[:1] == ["--"] :]
+    return words[0] if len(words) == 1 else shlex.join(words)
 
 
 def main(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    words: list[str] = args.command[args.command[:1] == ["--"] :]
-    line = words[0] if len(words) == 1 else shlex.join(words)
-    if not line.strip():
-        raise Failure(Status.USAGE, "no command given: xenlab.py run -- COMMAND...")
+    line = _line(args)
     options = arguments.options(args)
     trees = versions.trees(options)
     files = load(args, trees)

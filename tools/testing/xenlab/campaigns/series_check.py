@@ -404,10 +404,6 @@ def run(
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Checks the wanted fixes, or all of them and what else the series are made of."""
     all_fixes = series.fixes()
-    names = [fix.name for fix in all_fixes]
-    for word in wanted:
-        if word not in names:
-            raise Failure(Status.USAGE, f"{word}: not one of {', '.join(names)}")
     options = replace(options, arch=AMD64, driver="ours", linux=stock.VERSION)
     trees = versions.trees(options)
     tree = source(stock.VERSION)
@@ -453,6 +449,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="try two drivers, without any fix and with all, and not two for each fix",
     )
     parser.add_argument("name", nargs="*", help="fixes (default: all)")
+
+
+def look(args: argparse.Namespace) -> None:
+    """Refuses what is wrong with the arguments."""
+    names = [fix.name for fix in series.fixes()]
+    for word in args.name:
+        if word not in names:
+            raise Failure(Status.USAGE, f"{word}: not one of {', '.join(names)}")
 
 
 def main(args: argparse.Namespace) -> int:

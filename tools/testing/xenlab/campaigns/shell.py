@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def look(args: argparse.Namespace) -> None:
     """Refuses what is wrong with the arguments."""
     arguments.look([arguments.options(args)])
+    arguments.look_at_files(args)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -74,7 +74,7 @@ def choose(directory: Path, wanted: Sequence[str]) -> list[str]:
             )
     if not there:
         raise Failure(Status.BUILD, "building the selftests made no test program")
-    return list(wanted) or there
+    return list(dict.fromkeys(wanted)) or there
 
 
 def refuse_unknown(wanted: Sequence[str], others: Sequence[str] = ()) -> None:

@@ -426,10 +426,6 @@ def run_checks(
     add: Callable[[cpio.Archive], None] = lambda files: None,
 ) -> tuple[ktap.Counts, list[Failure]]:
     """Runs checks with one driver, in one boot, with more files; the toolstack is Xen's."""
-    if options.arch is not arch.AMD64:
-        raise Failure(
-            Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
-        )
     options = replace(options, xen_append=f"{XEN_OPTIONS} {options.xen_append}".strip())
     trees = versions.trees(options)
     tools = fetch.tree(PACKAGES, versions.xen_release(options.xen))
@@ -473,9 +469,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def look_at(machines: Sequence[machine.Options]) -> None:
+    """Refuses machines on which there are no such guests."""
+    arguments.look(machines)
+    for options in machines:
+        if options.arch is not arch.AMD64:
+            raise Failure(
+                Status.USAGE, "the guests are HVM and PVH ones: choose --arch amd64"
+            )
+
+
 def look(args: argparse.Namespace) -> None:
     """Refuses what is wrong with the arguments."""
-    arguments.look([arguments.options(args)])
+    look_at([arguments.options(args)])
     checks(args.part)
 
 

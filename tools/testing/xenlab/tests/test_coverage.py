@@ -56,6 +56,16 @@ class CoverageTest(unittest.TestCase):
             self.assertTrue((host.REPO / coverage.DRIVER / item.file).is_file(), item)
             self.assertTrue(item.why and item.lines, item)
 
+    def test_what_is_gone_has_no_reason(self) -> None:
+        there = coverage.Reason("dm-domain.c", "why", ["#include <linux/err.h>"])
+        gone = coverage.Reason("dm-domain.c", "why", ["no such line;"])
+        for reason, lines in (
+            (there, []),
+            (gone, ["coverage.toml: dm-domain.c has no line: no such line;"]),
+        ):
+            with mock.patch.object(coverage, "reasons", return_value=[reason]):
+                self.assertEqual(coverage.gone(), lines)
+
     def test_bad_reasons(self) -> None:
         record = '[[reason]]\nfile = "a.c"\nwhy = "b"\nlines = ["c"]\n'
         for old, new, message in (

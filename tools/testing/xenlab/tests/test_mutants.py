@@ -29,6 +29,10 @@ class MutantsTest(unittest.TestCase):
                 mutants.check(mutant)
             self.assertEqual(caught.exception.status, Status.USAGE)
 
+    def test_a_mutant_named_twice_is_tried_once(self) -> None:
+        name = next(iter(records.read()))
+        self.assertEqual([item.name for item in records.choose([name, name])], [name])
+
     def test_mutants_of_another_architecture(self) -> None:
         chosen = [
             records.Mutant(name, "", [], [], arch) for name, arch in (("a", "arm64"), ("b", "amd64"))

@@ -231,6 +231,18 @@ runpy.run_path({xenlab.__file__!r}, run_name="__main__")
             ("series", "--kernel", "/etc"),
             ("kselftest-install", "/etc"),
             ("kselftest-install", "/proc/x/y"),
+            ("run",),
+            ("run", "--add", "/nonexistent", "--", "true"),
+            ("shell", "--add", "/nonexistent"),
+            ("demo", "--arch", "arm64", "--pvh"),
+            ("test", "--pages", "16k"),
+            ("bench", "--document", "--accel", "kvm"),
+            ("bench", "--arch", "arm64", "--eventfds"),
+            ("bench", "--arch", "arm64", "--pvh"),
+            ("check-qemu", "--xen", "4.14"),
+            ("check-qemu", "--arch", "arm64"),
+            ("check-toolstack", "--arch", "arm64"),
+            ("check-series", "no-such-fix"),
         ):
             with (
                 self.subTest(words=words),
