@@ -8,6 +8,7 @@
  *	cc doorbell.c -o doorbell -lxendevicemodel -lxenevtchn -lxenforeignmemory
  */
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -29,6 +30,15 @@
 #include <xen/memory.h>
 #include <xen/privcmd.h>
 
+/* Ids from here on are reserved. */
+#define FIRST_RESERVED_DOMID	0x7ff0
+
+#if defined(__x86_64__)
+#define MOST_INTERRUPT		0xff
+#else
+#define MOST_INTERRUPT		1019
+#endif
+
 #define PAGE		4096
 #define SLOTS_PER_PAGE	(PAGE / sizeof(struct ioreq))
 
@@ -48,6 +58,20 @@ static void check(int good, const char *what)
 		return;
 	fprintf(stderr, "doorbell: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+static unsigned long long parse(const char *what, const char *text, unsigned long long most)
+{
+	unsigned long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoull(text, &end, 0);
+	if (!errno && isdigit((unsigned char)*text) && !*end && value <= most)
+		return value;
+	fprintf(stderr, "doorbell: %s must be a number up to %#llx, not \"%s\"\n", what, most,
+		text);
+	exit(2);
 }
 
 static void ask_for_vcpus(int fd)
@@ -180,25 +204,33 @@ static void serve(unsigned int vcpu)
 
 int main(int argc, char **argv)
 {
-	int kick = eventfd(0, EFD_CLOEXEC), call = eventfd(0, EFD_CLOEXEC);
-	int fd;
+	int kick, call, fd;
+	unsigned int interrupt;
+	pid_t child;
 
 	if (argc != 4) {
 		fprintf(stderr, "Usage: doorbell DOMID ADDRESS INTERRUPT\n");
 		return 2;
 	}
-	dom = strtoul(argv[1], NULL, 0);
-	device = strtoull(argv[2], NULL, 0);
-	if (!fork())
+	dom = parse("DOMID", argv[1], FIRST_RESERVED_DOMID - 1);
+	device = parse("ADDRESS", argv[2], ~0ULL - PAGE);
+	interrupt = parse("INTERRUPT", argv[3], MOST_INTERRUPT);
+	kick = eventfd(0, EFD_CLOEXEC);
+	call = eventfd(0, EFD_CLOEXEC);
+	check(kick >= 0 && call >= 0, "cannot make eventfds");
+	child = fork();
+	check(child >= 0, "cannot start the backend");
+	if (!child)
 		backend(kick, call);
 
 	fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
-	check(fd >= 0 && !ioctl(fd, IOCTL_PRIVCMD_RESTRICT, &dom), "cannot open the device");
+	check(fd >= 0, "cannot open /dev/xen/privcmd");
+	check(!ioctl(fd, IOCTL_PRIVCMD_RESTRICT, &dom), "cannot restrict /dev/xen/privcmd");
 	ask_for_vcpus(fd);
 	make_ioreq_server();
 	bind_ports();
 	add_doorbell(fd, kick);
-	add_interrupt(fd, call, strtoul(argv[3], NULL, 0));
+	add_interrupt(fd, call, interrupt);
 	puts("ready");
 	fflush(stdout);
 	for (;;) {
