@@ -121,7 +121,7 @@ check-toolstack:
 .PHONY: check-qemu
 check-qemu:
 	$(FOR) qemu check-qemu --driver both
-	@$(XENLAB) check-qemu --xen 4.20 too-few stubdom
+	@$(XENLAB) check-qemu --xen 4.20 too-many stubdom
 
 .PHONY: check-qemu-arm64
 check-qemu-arm64:

@@ -103,6 +103,14 @@ QEMU_7 = Recipe(
         "--with-git-submodules=ignore",
     ),
 )
+QEMU_10 = Recipe(
+    release="trixie",
+    arch=AMD64,
+    guest="i386",
+    more=("--enable-pixman", "--enable-vnc"),
+)
+# By release of Debian's.
+RECIPES = {recipe.release: recipe for recipe in (QEMU_7, QEMU_10)}
 WITHOUT_PATCH = "-without-patch"
 
 # At a place from which it finds its firmware.
@@ -396,12 +404,17 @@ def _check(options: machine.Options, part: str) -> None:
         raise Failure(
             Status.USAGE, f"the part {part} takes --xen {STUB_XEN} and --driver ours"
         )
-    release = versions.xen_release(options.xen) or host.suite()
-    if part != STUBDOM and release != QEMU_7.release:
+    if _release(options) not in RECIPES:
         raise Failure(
             Status.USAGE,
-            f"QEMU is built from Debian {QEMU_7.release}'s source alone: choose --xen 4.17",
+            f"QEMU is built from Debian {' and '.join(RECIPES)}'s source alone: "
+            "choose --xen 4.17 or 4.20",
         )
+
+
+def _release(options: machine.Options) -> str:
+    """Returns the release that Xen is of, and QEMU, which finds Xen's libraries there."""
+    return versions.xen_release(options.xen) or host.suite()
 
 
 def _put(options: machine.Options, part: str, files: cpio.Archive) -> None:
@@ -410,8 +423,9 @@ def _put(options: machine.Options, part: str, files: cpio.Archive) -> None:
     if part == STUBDOM:
         _put_stub(files, options)
         return
-    put_qemu(files, QEMU_7, PLACE)
-    upstream_check.put_strace(files)
+    recipe = RECIPES[_release(options)]
+    put_qemu(files, recipe, PLACE)
+    upstream_check.put_strace(files, recipe.arch, recipe.release)
     for name, command in STARTED.items():
         files.data(f"{toolstack.DIRECTORY}/{name}", toolstack.starter(command), 0o755)
 
@@ -454,9 +468,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def look(args: argparse.Namespace) -> None:
     """Refuses what is wrong with the arguments."""
     toolstack.checks(args.part, PARTS)
-    arguments.look(arguments.each_driver(args))
+    toolstack.look_at(arguments.each_driver(args))
     for options in arguments.each_driver(args):
-        for part in args.part:
+        for part in args.part or DEFAULT:
             _check(options, part)
 
 
