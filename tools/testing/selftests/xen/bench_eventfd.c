@@ -158,23 +158,7 @@ static int set_up(void)
 		return ret;
 	interrupt_event = eventfd(0, EFD_CLOEXEC);
 	doorbell_event = eventfd(0, EFD_CLOEXEC);
-	domain.orders->work[0] = GUEST_ANSWERS_INTERRUPTS;
-	domain.orders->doorbell = DEVICE + NOTIFY;
-	ret = server_create(&server, domain.dom);
-	/* Each event channel has an event from the start. */
-	for (unsigned int i = 0; !ret && i < VCPUS; i++) {
-		int port = xenevtchn_pending(server.xce);
-
-		if (port < 0 || xenevtchn_unmask(server.xce, port))
-			ret = -errno;
-	}
-	ret = ret ?: guest_run(&domain);
-	for (int i = 0; !ret && !domain.reports[0].rounds; i++) {
-		usleep(10000);
-		if (i == 1000)
-			ret = -ETIMEDOUT;
-	}
-	return ret;
+	return server_start(&server, &domain);
 }
 
 int main(int argc, char **argv)

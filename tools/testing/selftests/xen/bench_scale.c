@@ -196,38 +196,13 @@ static int measure_doorbells(unsigned int nr)
 	return ret;
 }
 
-static int set_up_guest(void)
-{
-	int ret = guest_create(&domain, VCPUS);
-
-	if (ret)
-		return ret;
-	domain.orders->work[0] = GUEST_ANSWERS_INTERRUPTS;
-	domain.orders->doorbell = DEVICE + NOTIFY;
-	ret = server_create(&server, domain.dom);
-	/* Each event channel has an event from the start. */
-	for (unsigned int i = 0; !ret && i < VCPUS; i++) {
-		int port = xenevtchn_pending(server.xce);
-
-		if (port < 0 || xenevtchn_unmask(server.xce, port))
-			ret = -errno;
-	}
-	ret = ret ?: guest_run(&domain);
-	for (int i = 0; !ret && !domain.reports[0].rounds; i++) {
-		usleep(10000);
-		if (i == 1000)
-			ret = -ETIMEDOUT;
-	}
-	return ret;
-}
-
 int main(void)
 {
 	int ret;
 
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	ret = measure_all_domains();
-	ret = ret ?: set_up_guest();
+	ret = ret ?: guest_create(&domain, VCPUS) ?: server_start(&server, &domain);
 	for (unsigned int nr = 1; nr <= MOST_DOORBELLS && !ret; nr *= nr == 64 ? 16 : 8)
 		ret = measure_doorbells(nr);
 	server_destroy(&server);

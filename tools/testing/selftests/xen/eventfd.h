@@ -165,6 +165,33 @@ static inline int server_create(struct server *server, domid_t dom)
 	return 0;
 }
 
+/*
+ * Makes an ioreq server for a guest whose vCPU 0 answers interrupts by a doorbell, and lets
+ * it run until it waits for the first one.  Answers with 0 or with a negative errno.
+ */
+static inline int server_start(struct server *server, struct guest *guest)
+{
+	int ret;
+
+	guest->orders->work[0] = GUEST_ANSWERS_INTERRUPTS;
+	guest->orders->doorbell = DEVICE + NOTIFY;
+	ret = server_create(server, guest->dom);
+	/* Each event channel has an event from the start. */
+	for (unsigned int i = 0; !ret && i < VCPUS; i++) {
+		int port = xenevtchn_pending(server->xce);
+
+		if (port < 0 || xenevtchn_unmask(server->xce, port))
+			ret = -errno;
+	}
+	ret = ret ?: guest_run(guest);
+	for (int i = 0; !ret && !guest->reports[0].rounds; i++) {
+		usleep(10000);
+		if (i == 1000)
+			ret = -ETIMEDOUT;
+	}
+	return ret;
+}
+
 static inline void server_destroy(struct server *server)
 {
 	close(server->fd);

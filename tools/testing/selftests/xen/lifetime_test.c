@@ -330,7 +330,7 @@ TEST_F(domain, lives_on_whatever_becomes_of_it)
 	}
 	doms[nr] = self->dom;
 	fds[nr] = self->fd;
-	/* The one that has lost its event channels is looked at by others, and loses those too. */
+	/* Once more, after the kernel has asked. */
 	usleep(1500000);
 	ASSERT_EQ(0, event_channels_are_reset(doms[nr - 1]));
 	for (int i = 0; i < TWO_QUESTIONS; i++) {
