@@ -294,6 +294,17 @@ def _check_qemu_dies(checks: _Checks) -> None:
     )
 
 
+def _check_qemu_crashes(checks: _Checks) -> None:
+    """A machine that QEMU's own crash ends while dom0 boots is booted once more."""
+    with _started() as (child, machines):
+        for pid in machines:
+            os.kill(pid, signal.SIGSEGV)
+        again = _wait(lambda: bool(set(_machines(child.pid)) - set(machines)), 120)
+    checks.that(
+        "QEMU crashes", bool(machines) and again, f"QEMU {machines}, none after that"
+    )
+
+
 def run() -> ktap.Counts:
     """Runs all checks."""
     checks = _Checks()
@@ -309,6 +320,7 @@ def run() -> ktap.Counts:
     _check_signal(checks, signal.SIGTERM, 128 + signal.SIGTERM)
     _check_signal(checks, signal.SIGKILL, -signal.SIGKILL)
     _check_qemu_dies(checks)
+    _check_qemu_crashes(checks)
     return checks.counts
 
 

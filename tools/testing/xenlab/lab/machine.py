@@ -44,6 +44,8 @@ GRACE = 30.0
 CRASH_GRACE = 1.0
 KEPT_LOGS = 100
 
+# What a program brings upon itself.
+CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 # Linux reports it so where it set none.
 STALE_BREAKPOINT = "Oops: int3"
 # Said of each second try.
@@ -124,7 +126,7 @@ class Verdict:
     evidence: Sequence[str] = ()
     # The command's own status, if it came to an end.
     exit_status: int | None = None
-    # The signal that ended QEMU itself, and not by us.
+    # The signal that ended QEMU itself.
     killed_by: int = 0
     # The command was started.
     started: bool = False
@@ -135,7 +137,7 @@ class Verdict:
         It may die of a signal. And one of its processors may see a breakpoint that another
         one has taken out of the kernel's code.
         """
-        if self.killed_by:
+        if self.killed_by in CRASHES:
             return f"QEMU was ended by {signal.Signals(self.killed_by).name}"
         return "a breakpoint that is gone" if STALE_BREAKPOINT in self.message else ""
 
@@ -260,8 +262,6 @@ class Run:
         self.sink = sink
         self.deadline = deadline
         self.timed_out = False
-        # By this process.
-        self.ended = False
         self.reported = ""
         self._selector = selectors.DefaultSelector()
 
@@ -296,7 +296,6 @@ class Run:
             wait = limit - time.monotonic()
             if wait <= 0 and child.poll() is None:
                 self.timed_out = not crashed
-                self.ended = True
                 child.kill()
                 limit = float("inf")
             for key, _ in self._selector.select(max(0.0, min(wait, 1.0))):
@@ -320,9 +319,9 @@ def judge(run: Run, log: Path, timeout: float, qemu_status: int) -> Verdict:
     exit_status = int(exit_text) if exit_text is not None else None
 
     def verdict(status: Status, message: str, evidence: Sequence[str]) -> Verdict:
-        killed = -qemu_status if qemu_status < 0 and not run.ended else 0
+        killed_by = max(-qemu_status, 0)
         started = run.report("start") is not None
-        return Verdict(status, message, log, evidence, exit_status, killed, started)
+        return Verdict(status, message, log, evidence, exit_status, killed_by, started)
 
     if console.xen_crash is not None:
         line = console.lines[console.xen_crash]

@@ -144,7 +144,7 @@ class BenchTest(unittest.TestCase):
         bench.add_arguments(parser)
         args = parser.parse_args(["--accel", "kvm", "--document"])
         with self.assertRaisesRegex(Failure, "--document does not go with --accel kvm"):
-            bench.main(args)
+            bench.look(args)
         self.assertTrue(bench._counts(machine.Options()))
         self.assertFalse(bench._counts(machine.Options(accel="kvm")))
 

@@ -50,7 +50,9 @@ class OverlayTest(SourceTreeTest):
         overlay.add_operations(tree, r"/\* XEN_DMOP_track_dirty_vram")
         text = tree.read(overlay.DM_OP)
         self.assertTrue(text.startswith("/* Copyright */\n"))
-        self.assertEqual(text.count("#define XEN_DMOP_"), 10)
+        ours = (host.REPO / overlay.DM_OP).read_text(encoding="utf-8")
+        define = "#define XEN_DMOP_"
+        self.assertEqual(text.count(define), ours.count(define))
         self.assertTrue(text.endswith("#endif /* __XEN_PUBLIC_HVM_DM_OP_H__ */\n"))
 
     def test_maintained(self) -> None:
