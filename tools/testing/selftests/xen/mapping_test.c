@@ -935,7 +935,8 @@ TEST_F(large, of_which_little_is_used_ends_as_fast)
 		small = page < small ? page : small;
 		large = all < large ? all : large;
 	}
-	EXPECT_TRUE(large < 100 * small) {
+	/* Both are nothing to a clock that ticks with the timer only. */
+	EXPECT_TRUE(large <= 100 * small) {
 		TH_LOG("a page takes %.6f s, and one of %lu %.6f s", small, (1UL << 36) / PAGE,
 		       large);
 	}
