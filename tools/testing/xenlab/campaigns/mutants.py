@@ -27,6 +27,8 @@ from lab.failure import Failure, Status
 
 # Seconds for each command: a driver with a defect may have it hang.
 LIMIT = 120
+# Whether a race comes about is chance: what nobody noticed runs again, so often in all.
+TRIES = 5
 SCRATCH = host.BUILD / "mutants"
 
 # What a build of the modules reads, or one of the emulator.
@@ -169,8 +171,13 @@ def script(builds: Sequence[Build]) -> str:
         parts.append("if [ $xenlab_status = 0 ]; then")
         for command in item.commands:
             parts.append(programs.begin(section(item.name, command)))
+            tries = 1 if item.name == INTACT else TRIES
+            parts.append(f"for try in $(seq {tries}); do")
             parts.append(programs.run(command, LIMIT))
-            parts.append(programs.end())
+            parts.append("status=$?")
+            parts.append("[ $status = 0 ] || break")
+            parts.append("done")
+            parts.append(programs.end("$status"))
             parts.append(f"end_all {command.split()[0]} emulator")
         parts.append("fi")
     return "\n".join(parts)
@@ -231,7 +238,8 @@ def outcomes(
             for result in ran.report().results
             if result.name == test
         ]
-        shown[program, test] = found[0].outcome.value if found else "did not run"
+        # The last time that it ran.
+        shown[program, test] = found[-1].outcome.value if found else "did not run"
     return shown
 
 

@@ -75,6 +75,17 @@ class MutantsTest(unittest.TestCase):
             self.assertIn(programs.run(command, mutants.LIMIT), lines)
             self.assertIn("end_all a_test emulator", lines)
 
+    def test_what_nobody_noticed_runs_again(self) -> None:
+        for name, tries in (("m", mutants.TRIES), (mutants.INTACT, 1)):
+            lines = mutants.script([mutants.Build(name, ["a_test x.y"], [])]).splitlines()
+            self.assertIn(f"for try in $(seq {tries}); do", lines)
+
+    def test_the_last_time_counts(self) -> None:
+        ran = "TAP version 13\n1..1\nok 1 x.y\nTAP version 13\n1..1\nnot ok 1 x.y"
+        sections = {"m a_test x.y": programs.Section("m", ran.split("\n"), 1)}
+        found = mutants.outcomes("m", [("a_test", "x.y")], sections)
+        self.assertEqual(list(found.values()), ["failed"])
+
     def test_outcomes(self) -> None:
         ran = programs.Section("m a_test", "1..2\nok 1 x.y\nnot ok 2 x.z\n".split("\n"), 1)
         tests = [("a_test", "x.y"), ("a_test", "x.z"), ("a_test", "x.n"), ("b_test", "x.y")]
