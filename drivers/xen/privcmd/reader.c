@@ -125,7 +125,8 @@ static u64 doorbell_key(u64 addr, u32 value)
  * @size: the write's size in bytes.
  * @value: what doorbell_mask() leaves of what is written.
  *
- * How long it takes does not depend on the number of doorbells.
+ * How long it takes does not depend on how many there are, unless the addresses were
+ * chosen for that.
  *
  * Context: The caller holds the reader's lock, or that under which doorbells come and go.
  * Return: the doorbell, or NULL.
