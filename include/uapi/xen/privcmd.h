@@ -119,7 +119,8 @@ struct privcmd_mmapbatch {
  * ENOENT, and 0, say that @err has the rest.  EINVAL: @num is 0, the frames do not fill
  * an empty mapping, or go where something is mapped; EPERM: the file maps for reading
  * only, and the mapping can be written; EBUSY: another request is filling the mapping;
- * EINTR: the process was killed; ENOMEM.  Nothing is mapped then.
+ * EINTR: the process was killed; ENOMEM.  Nothing is mapped then; after EFAULT frames
+ * may be.
  */
 struct privcmd_mmapbatch_v2 {
 	unsigned int num;

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #if defined(__x86_64__)
 
@@ -47,6 +48,18 @@ static inline double ticks_to_count(void)
 }
 
 #endif
+
+static inline int by_size(const void *a, const void *b)
+{
+	uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
+
+	return (one > other) - (one < other);
+}
+
+static inline void sort_ticks(uint64_t *ticks, unsigned int nr)
+{
+	qsort(ticks, nr, sizeof(*ticks), by_size);
+}
 
 /* Of many samples the least counts. */
 static inline void report(const char *name, const uint64_t *ticks, unsigned int nr,

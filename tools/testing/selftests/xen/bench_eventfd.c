@@ -109,16 +109,9 @@ static int round_trip(const struct way *way, uint64_t *ticks, uint64_t *whole)
 	return ret;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
-
-	return (one > other) - (one < other);
-}
-
 static void report_round_trips(const char *name, uint64_t *ticks)
 {
-	qsort(ticks, SAMPLES, sizeof(*ticks), by_size);
+	sort_ticks(ticks, SAMPLES);
 	if (!in_time) {
 		report(name, &ticks[SAMPLES / 2], 1, 1);
 		return;

@@ -21,16 +21,9 @@
 /* In microseconds: the guest has answered and halts. */
 #define REST		2000
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
-
-	return (one > other) - (one < other);
-}
-
 static uint64_t middle(uint64_t *ticks)
 {
-	qsort(ticks, SAMPLES, sizeof(*ticks), by_size);
+	sort_ticks(ticks, SAMPLES);
 	return ticks[SAMPLES / 2];
 }
 

@@ -504,7 +504,7 @@ def document(lines: Sequence[str], machine_text: str) -> str:
     text = [
         ".. SPDX-License-Identifier: GPL-2.0-only",
         "",
-        ".. Written by 'xenlab.py bench --document'; not to be changed by hand.",
+        ".. Written by xenlab.py with --document; not to be changed by hand.",
         "",
         machine_text,
         "",
